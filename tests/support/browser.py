@@ -12,7 +12,7 @@ from server.config import Settings
 from tests.support.required import BROWSER, lacking, required_package, required_program
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage, Page, Request, ViewportSize
+    from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize
 
 PATIENCE_SECONDS = 30.0
 PHONE: "ViewportSize" = {"width": 360, "height": 740}
@@ -122,6 +122,13 @@ async def shown(page: "Page", address: str = "") -> None:
 async def settled(page: "Page") -> None:
     """Wait until what a view fetches after it is shown is there, too."""
     await page.wait_for_function(_IS_SETTLED)
+
+
+def expect(shown: "Locator") -> Any:
+    """Return Playwright's ``LocatorAssertions``, which wait until they hold."""
+    playwright = required_package("playwright.async_api", BROWSER)
+    playwright.expect.set_options(timeout=PATIENCE_SECONDS * 1_000)
+    return playwright.expect(shown)
 
 
 async def violations(page: "Page") -> list[str]:

@@ -6,7 +6,9 @@ import { ApiError } from "../lib/api.js";
 // A quiet look rests so many times as long as the last one took: a large answer is not asked for
 // twice a second.
 const REST = 4;
-// While the server is away the page keeps what it has; the header says so.
+// While the server is away the page keeps what it has; the header says so. A page that has nothing
+// yet asks again.
+const AGAIN_MS = 2000;
 const AWAY = new Set(["unreachable", "unavailable", "resource_exhausted", "deadline_exceeded"]);
 
 /**
@@ -43,9 +45,14 @@ export function asking({ place, signal, ask, show, fail }) {
       if (isQuiet && AWAY.has(error.code)) return;
       shown = null;
       place.replaceChildren(await fail(error));
+      if (AWAY.has(error.code)) again(own);
     } finally {
       earliest = performance.now() + REST * (performance.now() - began);
     }
+  }
+
+  function again(own) {
+    setTimeout(() => own.aborted || look(), AGAIN_MS);
   }
 
   function look(isQuiet = false) {
@@ -61,13 +68,16 @@ export function asking({ place, signal, ask, show, fail }) {
 
   function schedule() {
     isScheduled = true;
-    setTimeout(async () => {
-      await running;
-      isDue = false;
-      if (!signal.aborted) await look(true);
-      isScheduled = false;
-      if (isDue && !signal.aborted) schedule();
-    }, Math.max(0, earliest - performance.now()));
+    setTimeout(
+      async () => {
+        await running;
+        isDue = false;
+        if (!signal.aborted) await look(true);
+        isScheduled = false;
+        if (isDue && !signal.aborted) schedule();
+      },
+      Math.max(0, earliest - performance.now()),
+    );
   }
 
   return {

@@ -5,7 +5,9 @@ import { count, words } from "../lib/words.js";
 
 // Below this an edge is drawn as uncertain.
 const LOW_CONFIDENCE = 0.5;
-const STRONGEST_FIRST = ["HARD", "UNKNOWN", "DEGRADED", "SOFT"].map((each) => `DEPENDENCY_CRITICALITY_${each}`);
+const STRONGEST_FIRST = ["HARD", "UNKNOWN", "DEGRADED", "SOFT"].map(
+  (each) => `DEPENDENCY_CRITICALITY_${each}`,
+);
 
 /**
  * Compare criticalities of dependencies: 0 = HARD, 3 = SOFT.
@@ -17,7 +19,7 @@ export function strengthRank(criticality) {
   return STRONGEST_FIRST.indexOf(criticality);
 }
 
-/** Criticalities of dependencies that are at least as strong as one. @param {string} weakest @returns {string[]} */
+/** Criticalities that are at least as strong as one. @param {string} weakest @returns {string[]} */
 export function atLeast(weakest) {
   return STRONGEST_FIRST.slice(0, strengthRank(weakest) + 1);
 }
@@ -32,7 +34,9 @@ export function atLeast(weakest) {
  */
 export function pictureEdge(source, target, dependencies, isMarked = false) {
   const modes = new Set(dependencies.map((each) => words.mode(each.communicationMode)));
-  const strongest = dependencies.map((each) => each.criticality).sort((a, b) => strengthRank(a) - strengthRank(b))[0];
+  const strongest = dependencies
+    .map((each) => each.criticality)
+    .sort((a, b) => strengthRank(a) - strengthRank(b))[0];
   return {
     source,
     target,
@@ -85,7 +89,9 @@ export function dependencyText(dependency) {
     `(${sourcesText(dependency)})`,
     confidence(dependency) < 1 && `confidence ${Number(confidence(dependency).toPrecision(2))}`,
     dependency.isStale && "stale",
-  ].filter(Boolean).join(" ");
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** The word for a criticality of a dependency, with its colour and shape. @param {string} criticality */

@@ -10,8 +10,8 @@ const MOST = 8;
  * Say why a call failed; for a service that does not exist, offer those with similar names.
  *
  * @param {import("../lib/api.js").ApiError} error
- * @param {{names?: string[], link?: (missing: string, found: string) => HTMLElement, signal?: AbortSignal}} [asked]
- *   the services that the request named, and where a suggestion leads
+ * @param {{names?: string[], link?: (missing: string, found: string) => HTMLElement,
+ *   signal?: AbortSignal}} [asked] the services that the request named, and where a suggestion leads
  * @returns {Promise<HTMLElement>}
  */
 export async function failure(error, { names = [], link, signal } = {}) {
@@ -58,9 +58,18 @@ async function similar(missing, signal) {
 }
 
 function suggestions(missing, found, link = (_, name) => serviceLink(name)) {
-  return h("p", { class: "offered" }, "Similar names: ", listed(found, (name) => link(missing, name)));
+  return h(
+    "p",
+    { class: "offered" },
+    "Similar names: ",
+    listed(found, (name) => link(missing, name)),
+  );
 }
 
 function listed(names, link) {
-  return h("span", { class: "names" }, names.map((name) => link(name)));
+  return h(
+    "span",
+    { class: "names" },
+    names.map((name) => link(name)),
+  );
 }

@@ -12,10 +12,14 @@ const LAST = 2;
  * Link a service's name to a view of it. CSS cuts a long name; the title has all of it.
  *
  * @param {string} name
- * @param {{view?: string, params?: Object<string, any>, href?: string, onclick?: (event: MouseEvent) => void}} [to]
+ * @param {{view?: string, params?: Object<string, any>, href?: string,
+ *   onclick?: (event: MouseEvent) => void}} [to]
  * @returns {HTMLElement}
  */
-export function serviceLink(name, { view = "focus", params = {}, href = format(view, name, params), onclick } = {}) {
+export function serviceLink(
+  name,
+  { view = "focus", params = {}, href = format(view, name, params), onclick } = {},
+) {
   return h("a", { class: "name", dir: "auto", title: name, href, onclick }, name);
 }
 
@@ -42,10 +46,12 @@ export function pathText(names, write = nameText) {
   return h(
     "span",
     { class: "path", title: names.join(" → ") },
-    shown.map((name, position) => [
-      position > 0 && h("span", { class: "arrow" }, " → "),
-      name === null ? "…" : write(name),
-    ]).flat(),
+    shown
+      .map((name, position) => [
+        position > 0 && h("span", { class: "arrow" }, " → "),
+        name === null ? "…" : write(name),
+      ])
+      .flat(),
     isLong && ` (${count(names.length - 1)} hops)`,
   );
 }

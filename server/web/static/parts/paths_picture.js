@@ -25,7 +25,9 @@ export function pathsPicture(paths, marked, known = new Map()) {
     const { stops, calls } = short[position];
     if (columns.size && columns.size + stops.filter(({ id }) => !columns.has(id)).length > MAX_NODES) break;
     stops.forEach((stop, column) => place(columns, stop, column));
-    calls.forEach((edge) => edges.get(edgeKey(edge)) || edges.set(edgeKey(edge), { ...edge, isMarked: !drawn }));
+    calls.forEach(
+      (edge) => edges.get(edgeKey(edge)) || edges.set(edgeKey(edge), { ...edge, isMarked: !drawn }),
+    );
     drawn += 1;
   }
   const nodes = [...columns.values()].map(({ stop, column }) => node(stop, column, known));

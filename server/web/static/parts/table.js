@@ -18,7 +18,7 @@ const ALPHABET = new Intl.Collator(undefined, { numeric: true });
 /**
  * Make a table.
  *
- * The first 200 rows are in the page, and a button brings 200 more. The order of `rows` holds until
+ * The first rows are in the page, and a button brings as many more. The order of `rows` holds until
  * a heading is pressed.
  *
  * @param {Object} options
@@ -27,11 +27,12 @@ const ALPHABET = new Intl.Collator(undefined, { numeric: true });
  * @param {Column[]} options.columns
  * @param {any[]} options.rows
  * @param {string} [options.empty] said when there are no rows
+ * @param {number} [options.step] how many rows are shown at first, and at each press of the button
  * @returns {HTMLElement & {update: (rows: any[]) => void}} `update` shows other rows, and keeps the
  *   order, how many rows are shown, and the focus
  */
-export function table({ caption, isCaptionUnseen, columns, rows, empty = "There are none." }) {
-  const state = { rows, shown: STEP, by: null, descending: false };
+export function table({ caption, isCaptionUnseen, columns, rows, empty = "There are none.", step = STEP }) {
+  const state = { rows, shown: step, by: null, descending: false };
   const headings = columns.map((column) => heading(column, () => turn(column)));
   const body = h("tbody", { role: "rowgroup" });
   // Styles take the roles of a table away where rows become blocks, so they are written down.
@@ -55,7 +56,7 @@ export function table({ caption, isCaptionUnseen, columns, rows, empty = "There 
 
   function showMore() {
     const next = state.shown;
-    state.shown += STEP;
+    state.shown += step;
     fill();
     // The button may be gone; who pressed it goes on with the first new row.
     const row = body.rows[next];
@@ -72,7 +73,7 @@ export function table({ caption, isCaptionUnseen, columns, rows, empty = "There 
     grid.hidden = !ordered.length;
     none.hidden = Boolean(ordered.length);
     rest.hidden = !hidden;
-    more.textContent = `Show ${Math.min(hidden, STEP)} more`;
+    more.textContent = `Show ${Math.min(hidden, step)} more`;
     rest.replaceChildren(`${number(visible.length)} of ${number(ordered.length)} rows. `, more);
   }
 

@@ -15,7 +15,12 @@ import { oneAlert } from "./cycles/alert.js";
 import { isGone, often, statusMark } from "./cycles/parts.js";
 
 const PAGE = 200;
-const STATUSES = { live: ["OPEN", "ACKNOWLEDGED"], open: ["OPEN"], acknowledged: ["ACKNOWLEDGED"], resolved: ["RESOLVED"] };
+const STATUSES = {
+  live: ["OPEN", "ACKNOWLEDGED"],
+  open: ["OPEN"],
+  acknowledged: ["ACKNOWLEDGED"],
+  resolved: ["RESOLVED"],
+};
 const EMPTY = {
   live: "No cycles: nothing calls itself round.",
   open: "No open alerts: every cycle there is has been acknowledged or resolved.",
@@ -71,9 +76,19 @@ async function alerts({ root, route, signal }) {
 
 function tabs(status, service) {
   const link = (each) =>
-    h("a", { href: format("cycles", "", { status: each === "live" ? "" : each, service }), "aria-current": each === status ? "page" : null },
-      each === "live" ? "open and acknowledged" : each);
-  return h("div", { class: "asked" }, h("nav", { class: "tabs", "aria-label": "Status of alerts" }, Object.keys(STATUSES).map(link)));
+    h(
+      "a",
+      {
+        href: format("cycles", "", { status: each === "live" ? "" : each, service }),
+        "aria-current": each === status ? "page" : null,
+      },
+      each === "live" ? "open and acknowledged" : each,
+    );
+  return h(
+    "div",
+    { class: "asked" },
+    h("nav", { class: "tabs", "aria-label": "Status of alerts" }, Object.keys(STATUSES).map(link)),
+  );
 }
 
 /** The first pages of each status; alerts change hands between two pages, so they are told apart by id. */
@@ -96,11 +111,33 @@ async function answerOf(status, service, pages, signal) {
 }
 
 function shownIn(place, status, service, onmore) {
-  const among = service ? h("p", {}, "Alerts with ", nameText(service), ". ", h("a", { href: format("cycles", "", { status }) }, "All alerts")) : "";
-  const list = table({ caption: "Alerts, latest first", columns: columns(), rows: [], empty: empty(status, service) });
+  const among = service
+    ? h(
+        "p",
+        {},
+        "Alerts with ",
+        nameText(service),
+        ". ",
+        h("a", { href: format("cycles", "", { status }) }, "All alerts"),
+      )
+    : "";
+  const list = table({
+    caption: "Alerts, latest first",
+    columns: columns(),
+    rows: [],
+    empty: empty(status, service),
+  });
   const more = h("div", {});
-  const request = { status: STATUSES[status].length === 1 ? `ALERT_STATUS_${STATUSES[status][0]}` : undefined, serviceId: service || undefined };
-  place.replaceChildren(copyBar({ command: commandOf(status, service), method: "AlertService/ListAlerts", request }), among, list, more);
+  const request = {
+    status: STATUSES[status].length === 1 ? `ALERT_STATUS_${STATUSES[status][0]}` : undefined,
+    serviceId: service || undefined,
+  };
+  place.replaceChildren(
+    copyBar({ command: commandOf(status, service), method: "AlertService/ListAlerts", request }),
+    among,
+    list,
+    more,
+  );
   return ({ alerts: rows, isAll }) => {
     list.update(rows);
     const button = h("button", { type: "button", "data-key": "more", onclick: onmore }, "Load more alerts");
@@ -113,17 +150,47 @@ function empty(status, service) {
 }
 
 function columns() {
-  const open = ({ id, cyclePath }) => h("a", { href: format("cycles", id), "aria-label": `Alert ${id.slice(0, 8)}: ${cyclePath.join(", ")}` }, cycleText(cyclePath));
+  const open = ({ id, cyclePath }) =>
+    h(
+      "a",
+      { href: format("cycles", id), "aria-label": `Alert ${id.slice(0, 8)}: ${cyclePath.join(", ")}` },
+      cycleText(cyclePath),
+    );
   return [
     { key: "cycle", title: "Cycle", render: open, sort: ({ cyclePath }) => cyclePath.join(" ") },
-    { key: "status", title: "Status", render: (each) => h("span", {}, statusMark(each.status), isGone(each) ? " gone" : ""), sort: (each) => each.status },
-    { key: "size", title: "Services", align: "right", render: ({ size }) => (size ? count(size) : "–"), sort: ({ size }) => size || 0 },
-    { key: "detectTime", title: "Since", render: ({ detectTime }) => h("time", { datetime: detectTime, title: time(detectTime) }, age(detectTime)), sort: ({ detectTime }) => Date.parse(detectTime) },
-    { key: "who", title: "Looked after by", render: ({ acknowledgedBy }) => (acknowledgedBy ? nameText(acknowledgedBy) : "–"), sort: ({ acknowledgedBy }) => acknowledgedBy || "" },
+    {
+      key: "status",
+      title: "Status",
+      render: (each) => h("span", {}, statusMark(each.status), isGone(each) ? " gone" : ""),
+      sort: (each) => each.status,
+    },
+    {
+      key: "size",
+      title: "Services",
+      align: "right",
+      render: ({ size }) => (size ? count(size) : "–"),
+      sort: ({ size }) => size || 0,
+    },
+    {
+      key: "detectTime",
+      title: "Since",
+      render: ({ detectTime }) =>
+        h("time", { datetime: detectTime, title: time(detectTime) }, age(detectTime)),
+      sort: ({ detectTime }) => Date.parse(detectTime),
+    },
+    {
+      key: "who",
+      title: "Looked after by",
+      render: ({ acknowledgedBy }) => (acknowledgedBy ? nameText(acknowledgedBy) : "–"),
+      sort: ({ acknowledgedBy }) => acknowledgedBy || "",
+    },
   ];
 }
 
 function commandOf(status, service) {
-  const options = [...(status === "live" ? [] : ["--status", status]), ...(service ? [`--service=${service}`] : [])];
+  const options = [
+    ...(status === "live" ? [] : ["--status", status]),
+    ...(service ? [`--service=${service}`] : []),
+  ];
   return commandLine(["depgraph", "alerts", "list", ...options]);
 }

@@ -14,6 +14,8 @@ import { ImpactAnswer } from "./impact/answer.js";
 const FILTERS = ["modes", "criticalities", "stale", "confidence"];
 // Of the question; what else the address holds says how the answer is looked at.
 const ASKED = [...FILTERS, "hops"];
+// So many services are read, nearest first, until all are asked for.
+const FIRST = 5_000;
 // All paths together can be far larger than the graph: reading ends after so many names.
 const MAX_NAMES = 2_000_000;
 
@@ -44,21 +46,39 @@ async function impact({ name, params: given }, signal, page, asked) {
   const params = { ...given };
   const place = h("div", { class: "answer" });
   let shown = null;
+  let last = null;
+  let most = FIRST;
   const look = asking({ place, signal, ask, show, fail });
   asked.append(
+    numberField({
+      label: "Hops at most",
+      value: params.hops,
+      onchange: (hops) => change({ ...params, hops }),
+    }),
     filters({ params, fields: FILTERS, onchange: (changed) => change({ ...changed, hops: params.hops }) }),
-    numberField({ label: "Hops at most", value: params.hops, onchange: (hops) => change({ ...params, hops }) }),
   );
   page.append(place);
 
-  function ask(own, isQuiet) {
+  async function ask(own, isQuiet) {
+    const request = requestOf(name, params);
+    const summary = await summaryOf(request, own);
+    // All services of a large answer are read again only if their counts have changed.
+    if (isQuiet && most > FIRST && JSON.stringify(summary) === JSON.stringify(last.summary)) return last;
     // A quiet look shows the whole answer at once: rows must not come and go.
-    return answerOf(requestOf(name, params), own, isQuiet ? () => {} : show);
+    const showPart = isQuiet ? () => {} : show;
+    if (!shown) showPart({ summary, services: [] });
+    return answerOf(request, summary, most, own, showPart);
   }
 
   function show(answer) {
-    shown ||= new ImpactAnswer({ place, params, question: requestOf(name, params), signal });
+    last = answer;
+    shown ||= new ImpactAnswer({ place, params, question: requestOf(name, params), signal, onall: readAll });
     shown.update(answer);
+  }
+
+  function readAll() {
+    most = Infinity;
+    void look.look();
   }
 
   function fail(error) {
@@ -77,6 +97,7 @@ async function impact({ name, params: given }, signal, page, asked) {
   function forget() {
     shown?.end();
     shown = null;
+    most = FIRST;
     place.replaceChildren(waiting("Asking who is hit …"));
   }
 
@@ -100,28 +121,39 @@ function requestOf(serviceId, params) {
   return { serviceId, maxHops: Number(params.hops) || 0, includeStale, filter };
 }
 
-/** Read the stream; `onpart` shows what has come so far. */
-async function answerOf(request, signal, onpart) {
-  const enough = new AbortController();
-  const answer = { summary: {}, services: [], isWhole: true };
+async function summaryOf(request, signal) {
+  for await (const part of stream(
+    "AnalysisService/AnalyzeImpact",
+    { ...request, summaryOnly: true },
+    signal,
+  )) {
+    return part.summary || {};
+  }
+  return {};
+}
+
+/** Read the services; `onpart` shows what has come so far. */
+async function answerOf(request, counted, most, signal, onpart) {
+  const answer = { summary: counted, services: [] };
   let names = 0;
   let shown = 0;
-  for await (const part of stream("AnalysisService/AnalyzeImpact", request, AbortSignal.any([signal, enough.signal]))) {
+  for await (const part of stream("AnalysisService/AnalyzeImpact", request, signal)) {
+    // Of the snapshot that the services come from.
     if (part.summary) answer.summary = part.summary;
     for (const service of part.services || []) {
+      if (answer.services.length >= most || names > MAX_NAMES) {
+        // Who leaves the stream spares the server the rest.
+        return { ...answer, isCut: true, isAtLimit: names > MAX_NAMES };
+      }
       answer.services.push(service);
       names += service.path.length;
     }
-    answer.isWhole = answer.services.length >= (answer.summary.serviceCount || 0);
-    if (!answer.isWhole && names > MAX_NAMES) {
-      enough.abort();
-      return { ...answer, isCut: true };
-    }
     // The first part at once; then seldom, as each showing costs as much as the list is long.
-    if (!answer.isWhole && answer.services.length > 4 * shown) {
+    const isWhole = answer.services.length >= (answer.summary.serviceCount || 0);
+    if (!isWhole && most > FIRST && answer.services.length > 4 * shown) {
       shown = answer.services.length;
-      onpart(answer);
+      onpart({ ...answer });
     }
   }
-  return answer;
+  return { ...answer, isWhole: true };
 }

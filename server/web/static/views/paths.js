@@ -23,12 +23,18 @@ export const view = {
   title: "Paths",
   async show({ root, route, signal }) {
     const { name: from, params } = route;
-    const go = (source, target) => (location.hash = format("paths", source, { ...params, to: target, path: "" }));
+    const go = (source, target) =>
+      (location.hash = format("paths", source, { ...params, to: target, path: "" }));
     const asked = h(
       "div",
       { class: "asked" },
       picker({ label: "From: the first caller", value: from, onpick: (name) => go(name, params.to), signal }),
-      picker({ label: "To: the last callee", value: params.to || "", onpick: (name) => go(from, name), signal }),
+      picker({
+        label: "To: the last callee",
+        value: params.to || "",
+        onpick: (name) => go(from, name),
+        signal,
+      }),
     );
     const page = h("div", { class: "analysis" }, h("h1", {}, "Paths"), asked);
     root.append(page);
@@ -48,10 +54,18 @@ export const view = {
 async function begin(page, from, params, signal) {
   const next = (name) => {
     const [source, target] = from ? [from, name] : [name, params.to];
-    return serviceLink(name, { view: "paths", params: { ...params, to: target }, href: format("paths", source, { ...params, to: target }) });
+    return serviceLink(name, {
+      view: "paths",
+      params: { ...params, to: target },
+      href: format("paths", source, { ...params, to: target }),
+    });
   };
   page.append(
-    h("p", {}, from ? "Pick the service that is called in the end." : "How does one service call another? Pick both."),
+    h(
+      "p",
+      {},
+      from ? "Pick the service that is called in the end." : "How does one service call another? Pick both.",
+    ),
     await beginnings(next, signal, from),
   );
 }
@@ -63,12 +77,22 @@ async function paths({ name: from, params: given }, signal, page, asked) {
   const look = asking({ place, signal, ask, show, fail });
   asked.append(
     numberField({
-      label: "Paths at most", value: params.paths || String(DEFAULT_PATHS), max: MAX_PATHS,
+      label: "Paths at most",
+      value: params.paths || String(DEFAULT_PATHS),
+      max: MAX_PATHS,
       onchange: (count) => change({ ...params, paths: count }),
     }),
-    numberField({ label: "Hops at most", value: params.hops, onchange: (hops) => change({ ...params, hops }) }),
+    numberField({
+      label: "Hops at most",
+      value: params.hops,
+      onchange: (hops) => change({ ...params, hops }),
+    }),
     merged(params, (sources) => change({ ...params, sources })),
-    filters({ params, fields: FILTERS, onchange: (changed) => change({ ...params, ...cleared(), ...changed }) }),
+    filters({
+      params,
+      fields: FILTERS,
+      onchange: (changed) => change({ ...params, ...filtersOf(changed) }),
+    }),
   );
   page.append(place);
 
@@ -109,8 +133,9 @@ async function paths({ name: from, params: given }, signal, page, asked) {
   return look;
 }
 
-function cleared() {
-  return Object.fromEntries(FILTERS.map((key) => [key, ""]));
+// The filters know the other parameters as they were at first.
+function filtersOf(changed) {
+  return Object.fromEntries(FILTERS.map((key) => [key, changed[key]]));
 }
 
 function merged(params, onchange) {
@@ -139,7 +164,12 @@ async function answerOf(request, signal) {
   const { paths: found = [], truncated } = await call("AnalysisService/FindPaths", request, signal);
   if (found.length) return { paths: found, truncated };
   const { sourceServiceId, targetServiceId } = request;
-  const back = { ...request, sourceServiceId: targetServiceId, targetServiceId: sourceServiceId, maxPaths: 1 };
+  const back = {
+    ...request,
+    sourceServiceId: targetServiceId,
+    targetServiceId: sourceServiceId,
+    maxPaths: 1,
+  };
   const reverse = await call("AnalysisService/FindPaths", back, signal);
   return { paths: [], truncated, reverse: reverse.paths?.[0] || null };
 }

@@ -35,18 +35,28 @@ export function actions({ id, session, signal, say, onwritten }) {
   };
 
   function offered() {
-    if (!session.mayOperate) return [h("p", { class: "soft" }, "To acknowledge or resolve alerts takes the role operator.")];
+    if (!session.mayOperate)
+      return [h("p", { class: "soft" }, "To acknowledge or resolve alerts takes the role operator.")];
     return status === RESOLVED ? [] : [acknowledging(), resolving()];
   }
 
   function acknowledging() {
     // Only an admin may give another's name.
     const isAsked = !session.principal || session.roles.includes("ROLE_ADMIN");
-    const input = h("input", { name: "acknowledgedBy", maxlength: LONGEST_NAME, autocomplete: "off", dir: "auto", required: !session.principal, value: session.principal || ownName });
+    const input = h("input", {
+      name: "acknowledgedBy",
+      maxlength: LONGEST_NAME,
+      autocomplete: "off",
+      dir: "auto",
+      required: !session.principal,
+      value: session.principal || ownName,
+    });
     const label = status === ACKNOWLEDGED ? "Take it over" : "Acknowledge";
     return form({
       title: isAsked ? label : `${label} as ${session.principal}`,
-      field: isAsked ? { input, label: session.principal ? "In the name of" : "Your name", name: "acknowledged_by" } : null,
+      field: isAsked
+        ? { input, label: session.principal ? "In the name of" : "Your name", name: "acknowledged_by" }
+        : null,
       method: "AlertService/AcknowledgeAlert",
       request: () => ({ id, acknowledgedBy: isAsked ? (ownName = input.value.trim()) : "" }),
       done: "Acknowledged.",
@@ -54,7 +64,13 @@ export function actions({ id, session, signal, say, onwritten }) {
   }
 
   function resolving() {
-    const input = h("textarea", { name: "resolutionNotes", maxlength: LONGEST_NOTES, rows: 3, required: true, dir: "auto" });
+    const input = h("textarea", {
+      name: "resolutionNotes",
+      maxlength: LONGEST_NOTES,
+      rows: 3,
+      required: true,
+      dir: "auto",
+    });
     return form({
       title: "Resolve",
       field: { input, label: "How it ended", name: "resolution_notes" },

@@ -27,7 +27,13 @@ export async function oneAlert({ root, route, signal, session, say }) {
   const id = route.name;
   const place = h("div", { class: "answer" }, waiting("Looking for the alert …"));
   root.append(
-    h("div", { class: "analysis" }, h("p", { class: "back" }, h("a", { href: format("cycles") }, "All alerts")), h("h1", {}, "Cycle"), place),
+    h(
+      "div",
+      { class: "analysis" },
+      h("p", { class: "back" }, h("a", { href: format("cycles") }, "All alerts")),
+      h("h1", {}, "Cycle"),
+      place,
+    ),
   );
   let page = null;
   const look = asking({
@@ -35,7 +41,15 @@ export async function oneAlert({ root, route, signal, session, say }) {
     signal,
     ask: (own) => answerOf(id, own),
     show: (answer) => {
-      page ||= new AlertPage({ place, params: { ...route.params }, id, signal, session, say, onwritten: () => look.look() });
+      page ||= new AlertPage({
+        place,
+        params: { ...route.params },
+        id,
+        signal,
+        session,
+        say,
+        onwritten: () => look.look(),
+      });
       page.update(answer);
     },
     fail: (error) => {
@@ -54,7 +68,10 @@ export async function oneAlert({ root, route, signal, session, say }) {
 }
 
 async function answerOf(id, signal) {
-  const [{ alert }, events] = await Promise.all([call("AlertService/GetAlert", { id }, signal), eventsOf(id, signal)]);
+  const [{ alert }, events] = await Promise.all([
+    call("AlertService/GetAlert", { id }, signal),
+    eventsOf(id, signal),
+  ]);
   return { alert, events };
 }
 
@@ -118,9 +135,17 @@ class AlertPage {
     refill(
       this.members,
       h("h2", {}, "Members ", h("span", { class: "soft" }, count(size || names.length))),
-      h("ul", { class: "names" }, shown.map((name) => h("li", {}, serviceLink(name)))),
-      left ? h("button", { type: "button", "data-key": "members", onclick: all }, `Show ${count(left)} more`) : "",
-      unkept > 0 ? h("p", { class: "soft" }, `${counted(unkept, "further member")} not kept with the alert.`) : "",
+      h(
+        "ul",
+        { class: "names" },
+        shown.map((name) => h("li", {}, serviceLink(name))),
+      ),
+      left
+        ? h("button", { type: "button", "data-key": "members", onclick: all }, `Show ${count(left)} more`)
+        : "",
+      unkept > 0
+        ? h("p", { class: "soft" }, `${counted(unkept, "further member")} not kept with the alert.`)
+        : "",
     );
   }
 }
@@ -128,7 +153,11 @@ class AlertPage {
 function facts(alert) {
   const { status, cyclePath, acknowledgedBy, resolutionNotes, detectTime, updateTime } = alert;
   return [
-    h("p", { class: "cycle" }, cycleText(cyclePath, (name) => serviceLink(name))),
+    h(
+      "p",
+      { class: "cycle" },
+      cycleText(cyclePath, (name) => serviceLink(name)),
+    ),
     h(
       "dl",
       { class: "dl" },

@@ -30,8 +30,13 @@ export class Cuts {
     this.onfound = onfound;
     this.place = h("div", {});
     this.bar = h("div", {});
-    this.element = h("section", { class: "cuts", "aria-labelledby": "cuts-title" },
-      h("h2", { id: "cuts-title" }, "Suggested cuts"), this.bar, this.place);
+    this.element = h(
+      "section",
+      { class: "cuts", "aria-labelledby": "cuts-title" },
+      h("h2", { id: "cuts-title" }, "Suggested cuts"),
+      this.bar,
+      this.place,
+    );
     this.look = asking({
       place: this.place,
       signal,
@@ -76,24 +81,40 @@ export class Cuts {
       this.ask();
       this.bar.querySelector("input").focus();
     });
-    return h("label", { class: "check" }, box, "Only cycles of synchronous calls: a cut may then also be a call that is made asynchronous");
+    return h(
+      "label",
+      { class: "check" },
+      box,
+      "Only cycles of synchronous calls: a cut may then also be a call that is made asynchronous",
+    );
   }
 
   show({ cuts = [], totalCost = 0, isOptimal, component }) {
     this.onfound(cuts);
     if (!cuts.length) {
       const calls = this.params.sync === "1" ? "synchronous calls" : "dependencies";
-      this.place.replaceChildren(h("p", { class: "empty" }, `There is no cycle of ${calls}: nothing has to be cut.`));
+      this.place.replaceChildren(
+        h("p", { class: "empty" }, `There is no cycle of ${calls}: nothing has to be cut.`),
+      );
       return;
     }
     const what = cuts.length === 1 ? "this dependency" : `these ${counted(cuts.length, "dependency")}`;
     const how = this.params.sync === "1" ? "Remove or make asynchronous" : "Remove";
     const cost = isOptimal ? "proven minimum" : "cheaper cuts may exist";
     this.place.replaceChildren(
-      h("p", {}, h("strong", {}, `${how} ${what}`), ` and none of the ${counted(component.size, "service")} calls itself round. `
-        + `Total cost ${totalCost.toFixed(2)} (${cost}).`),
+      h(
+        "p",
+        {},
+        h("strong", {}, `${how} ${what}`),
+        ` and none of the ${counted(component.size, "service")} calls itself round. ` +
+          `Total cost ${totalCost.toFixed(2)} (${cost}).`,
+      ),
       table({ caption: "Cuts, cheapest first", columns: columns(), rows: cuts }),
-      h("p", { class: "soft" }, "A hard, synchronous, declared call costs 1; asynchronous, softer and less certain ones cost less."),
+      h(
+        "p",
+        { class: "soft" },
+        "A hard, synchronous, declared call costs 1; asynchronous, softer and less certain ones cost less.",
+      ),
     );
   }
 }
@@ -101,23 +122,48 @@ export class Cuts {
 function columns() {
   const ends = (each) => [each.sourceServiceId, each.targetServiceId];
   return [
-    { key: "cut", title: "Cut", render: (each) => pathText(ends(each), (name) => serviceLink(name)), sort: (each) => ends(each).join(" ") },
-    { key: "cost", title: "Cost", align: "right", render: ({ cost }) => cost.toFixed(2), sort: ({ cost }) => cost },
-    { key: "why", title: "Why it is cheap or dear", render: ({ dependencies = [] }) => dependencies.map(reasons).join("; and ") },
-    { key: "dependencies", title: "Dependencies", render: ({ dependencies = [] }) => dependencies.map(dependencyText).join(" + ") },
-    { key: "cycle", title: "A cycle that it alone breaks", render: ({ cyclePath = [] }) => (cyclePath.length ? cycleText(cyclePath) : "–") },
+    {
+      key: "cut",
+      title: "Cut",
+      render: (each) => pathText(ends(each), (name) => serviceLink(name)),
+      sort: (each) => ends(each).join(" "),
+    },
+    {
+      key: "cost",
+      title: "Cost",
+      align: "right",
+      render: ({ cost }) => cost.toFixed(2),
+      sort: ({ cost }) => cost,
+    },
+    {
+      key: "why",
+      title: "Why it is cheap or dear",
+      render: ({ dependencies = [] }) => reasons(dependencies),
+    },
+    {
+      key: "dependencies",
+      title: "Dependencies",
+      render: ({ dependencies = [] }) => dependencies.map(dependencyText).join(" + "),
+    },
+    {
+      key: "cycle",
+      title: "A cycle that it alone breaks",
+      render: ({ cyclePath = [] }) => (cyclePath.length ? cycleText(cyclePath) : "–"),
+    },
   ];
 }
 
 // In the words of docs/cuts.md, which has the factors.
-function reasons(dependency) {
-  const { communicationMode, criticality, discoverySource } = dependency;
+function reasons(dependencies) {
+  const all = (test) => dependencies.length > 0 && dependencies.every(test);
   const found = [
-    communicationMode === "COMMUNICATION_MODE_ASYNC" && "nobody waits for it",
-    criticality === "DEPENDENCY_CRITICALITY_SOFT" && "the caller goes on without it",
-    criticality === "DEPENDENCY_CRITICALITY_DEGRADED" && "the caller goes on with less",
-    discoverySource !== "DISCOVERY_SOURCE_MANUAL" && "no person declared it",
-    confidence(dependency) < 1 && "it is not certain",
+    dependencies.length > 1 &&
+      `${counted(dependencies.length, "source")} report it, and all of that has to go`,
+    all((each) => each.communicationMode === "COMMUNICATION_MODE_ASYNC") && "nobody waits for it",
+    all((each) => each.criticality === "DEPENDENCY_CRITICALITY_SOFT") && "the caller goes on without it",
+    all((each) => each.criticality === "DEPENDENCY_CRITICALITY_DEGRADED") && "the caller goes on with less",
+    all((each) => each.discoverySource !== "DISCOVERY_SOURCE_MANUAL") && "no person declared it",
+    all((each) => confidence(each) < 1) && "it is not certain",
   ].filter(Boolean);
-  return found.length ? found.join(", ") : "synchronous, hard, declared: as dear as can be";
+  return found.length ? found.join("; ") : "synchronous, hard, declared: as dear as can be";
 }

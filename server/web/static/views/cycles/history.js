@@ -15,17 +15,26 @@ export function history(events) {
     "div",
     {},
     h("h2", {}, "History"),
-    h("ol", { class: "history", reversed: true }, [...events].reverse().map((each) => h("li", {}, entry(each)))),
+    h(
+      "ol",
+      { class: "history", reversed: true },
+      [...events].reverse().map((each) => h("li", {}, entry(each))),
+    ),
   );
 }
 
 function entry({ kind, eventTime, actor, note, size }) {
   const word = kind.replace("ALERT_EVENT_KIND_", "").toLowerCase().replaceAll("_", " ");
   return [
-    h("p", {},
-      h("strong", {}, word), actor ? [" by ", nameText(actor)] : " by a caller without identity", " ",
+    h(
+      "p",
+      {},
+      h("strong", {}, word),
+      actor ? [" by ", nameText(actor)] : " by a caller without identity",
+      " ",
       h("time", { class: "soft", datetime: eventTime, title: time(eventTime) }, age(eventTime)),
-      size ? h("span", { class: "soft" }, `, ${counted(size, "service")}`) : ""),
+      size ? h("span", { class: "soft" }, `, ${counted(size, "service")}`) : "",
+    ),
     note ? h("p", { class: "notes", dir: "auto" }, note) : "",
   ];
 }

@@ -26,7 +26,13 @@ export class Ring {
     this.canvas = h("div", { class: "canvas canvas-ring" });
     this.under = h("div", { class: "row" });
     this.note = h("p", { class: "soft" });
-    this.element = h("section", { class: "ring", "aria-label": "The cycle" }, this.canvas, this.note, this.under);
+    this.element = h(
+      "section",
+      { class: "ring", "aria-label": "The cycle" },
+      this.canvas,
+      this.note,
+      this.under,
+    );
   }
 
   update({ cyclePath }) {
@@ -51,8 +57,13 @@ export class Ring {
   async look() {
     const { path, stops } = this;
     const names = stops.filter((each) => !each.others).map((each) => each.name);
-    const pairs = stops.filter((each) => !each.others).map((each) => [each.name, path[(each.at + 1) % path.length]]);
-    const [known, calls] = await Promise.all([knownServices(names, this.signal), knownCalls(pairs, this.signal)]);
+    const pairs = stops
+      .filter((each) => !each.others)
+      .map((each) => [each.name, path[(each.at + 1) % path.length]]);
+    const [known, calls] = await Promise.all([
+      knownServices(names, this.signal),
+      knownCalls(pairs, this.signal),
+    ]);
     if (this.signal.aborted || path !== this.path) return;
     this.known = known;
     this.calls = new Map(pairs.map((pair, at) => [pair[0], calls[at]]));
@@ -67,7 +78,10 @@ export class Ring {
     else this.drawing = draw(this.canvas, picture, { label, onopen });
     const isCut = picture.edges.some((edge) => edge.isMarked);
     this.note.textContent = isCut ? "Thick: a call that is suggested to be cut." : "";
-    this.under.replaceChildren(legend(usesOf(picture)), exportButtons(this.drawing.svg, `cycle of ${this.path[0]}`));
+    this.under.replaceChildren(
+      legend(usesOf(picture)),
+      exportButtons(this.drawing.svg, `cycle of ${this.path[0]}`),
+    );
   }
 
   picture() {
@@ -87,7 +101,13 @@ export class Ring {
 
   node(stop) {
     if (stop.others) {
-      return { id: stop.id, label: `${count(stop.others)} more`, kind: "others", count: stop.others, criticality: UNKNOWN };
+      return {
+        id: stop.id,
+        label: `${count(stop.others)} more`,
+        kind: "others",
+        count: stop.others,
+        criticality: UNKNOWN,
+      };
     }
     const { criticality = UNKNOWN, kind, team } = this.known.get(stop.name) || {};
     return { id: stop.id, label: stop.name, kind: "service", serviceKind: kind, criticality, team };
@@ -99,7 +119,11 @@ function shortened(path) {
   const left = stops.length - MAX_NAMES;
   if (left <= 1) return stops;
   const first = MAX_NAMES / 2;
-  return [...stops.slice(0, first), { id: JSON.stringify(["others", path[first]]), others: left }, ...stops.slice(first + left)];
+  return [
+    ...stops.slice(0, first),
+    { id: JSON.stringify(["others", path[first]]), others: left },
+    ...stops.slice(first + left),
+  ];
 }
 
 // Clockwise, the first at the top.

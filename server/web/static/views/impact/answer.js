@@ -22,24 +22,37 @@ export class ImpactAnswer {
    * @param {Object} options
    * @param {HTMLElement} options.place is filled
    * @param {Object<string, string>} options.params of the address, kept up to date: `team` or
-   *   `teamless`, `strength`, `selected`, `teams`
+   *   `teamless`, `strength`, `selected`, `teams`, `draw`
    * @param {any} options.question request of AnalyzeImpact
    * @param {AbortSignal} options.signal
+   * @param {() => void} options.onall all services are to be read
    */
-  constructor({ place, params, question, signal }) {
+  constructor({ place, params, question, signal, onall }) {
     this.params = params;
+    this.onall = onall;
     this.question = question;
     this.ending = new AbortController();
     this.signal = AbortSignal.any([signal, this.ending.signal]);
-    this.answer = { summary: {}, services: [] };
+    this.answer = { summary: {}, services: [], isWhole: true };
     this.chosen = null;
     this.head = h("div", { class: "impact-head" });
     this.byTeam = h("div", { class: "impact-teams" });
-    this.picture = new ImpactPicture({ question, signal: this.signal, onopen: (node) => this.open(node) });
+    this.picture = new ImpactPicture({
+      question,
+      params,
+      signal: this.signal,
+      onopen: (node) => this.open(node),
+      ondrawn: () => this.chosen?.drawer.refresh(),
+      onmany: (draw) => this.set({ draw }),
+    });
     this.state = h("p", { class: "list-state", role: "status" });
-    this.list = table({ caption: "Services that are hit", columns: this.columns(), rows: [] });
+    this.list = table({ caption: "Services that are hit", columns: this.columns(), rows: [], step: 50 });
     this.foot = h("div", { class: "drawer" });
-    const copying = { command: commandOf(question), method: "AnalysisService/AnalyzeImpact", request: question };
+    const copying = {
+      command: commandOf(question),
+      method: "AnalysisService/AnalyzeImpact",
+      request: question,
+    };
     this.hits = h(
       "div",
       { class: "impact-hits" },
@@ -74,9 +87,13 @@ export class ImpactAnswer {
       this.set({ strength: [...chosen].join(",") });
     };
     this.hits.hidden = !summary.serviceCount;
+    this.picture.reach(summary.maxHops || 0);
     const counts = summary.serviceCount ? [criticalities(summary), strengths(summary, chosen, turn)] : [];
     refill(this.head, h("div", {}, headline(this.question.serviceId, summary), counts[0]), counts[1] || "");
-    refill(this.byTeam, teams(this.answer, this.params, (changes) => this.set(changes)));
+    refill(
+      this.byTeam,
+      teams(this.answer, this.params, (changes) => this.set(changes)),
+    );
     const rows = services.filter((each) => this.passes(each, chosen));
     this.list.update(rows);
     this.state.replaceChildren(...this.stateText(rows.length));
@@ -89,22 +106,35 @@ export class ImpactAnswer {
   }
 
   stateText(rows) {
-    const { summary, services, isWhole, isCut } = this.answer;
-    const parts = [];
-    if (isCut) {
-      parts.push(`The first ${count(services.length)} of ${count(summary.serviceCount)} services are read here; `
-        + "the command with --top 0 lists all. ");
-    } else if (!isWhole) {
-      parts.push(`${count(services.length)} of ${count(summary.serviceCount)} services have come so far … `);
-    }
+    const parts = this.readText();
     const { strength, team, teamless } = this.params;
     if (!strength && !team && !teamless) return parts;
-    const among = [strength && strength.replaceAll(",", " or "), team && `team ${team}`, teamless && "no team"];
+    const among = [
+      strength && strength.replaceAll(",", " or "),
+      team && `team ${team}`,
+      teamless && "no team",
+    ];
     const all = () => this.set({ strength: "", team: "", teamless: "" });
     return [
       ...parts,
       h("span", { dir: "auto" }, `${count(rows)} of them: ${among.filter(Boolean).join(", ")}. `),
       h("button", { type: "button", class: "small", onclick: all }, "Show all"),
+    ];
+  }
+
+  /** Say how many of the services are read, if not all. */
+  readText() {
+    const { summary, services, isWhole, isCut, isAtLimit } = this.answer;
+    const total = count(summary.serviceCount);
+    if (isWhole) return [];
+    if (!isCut)
+      return services.length ? [`${count(services.length)} of ${total} have come so far … `] : ["Reading …"];
+    const nearest = `The nearest ${count(services.length)} of ${total} services are listed. `;
+    if (isAtLimit) return [`${nearest}The command with --top 0 lists all. `];
+    return [
+      nearest,
+      h("button", { type: "button", class: "small", onclick: () => this.onall() }, `Read all ${total}`),
+      " ",
     ];
   }
 
@@ -116,7 +146,8 @@ export class ImpactAnswer {
 
   open(node) {
     if (node.kind === "service") this.choose(node.service);
-    else if (node.kind === "group") this.set({ team: node.team, teamless: node.team === undefined ? "1" : "" });
+    else if (node.kind === "group")
+      this.set({ team: node.team, teamless: node.team === undefined ? "1" : "" });
   }
 
   choose(name) {
@@ -127,7 +158,7 @@ export class ImpactAnswer {
     const drawer = chosenService({
       found,
       question: this.question,
-      known: this.known(),
+      known: () => this.known(),
       signal: AbortSignal.any([this.signal, ending.signal]),
       onclose: () => this.close(name),
       onopen: (other) => (location.hash = format("focus", other)),
@@ -135,13 +166,16 @@ export class ImpactAnswer {
     this.chosen = { ending, drawer };
     this.foot.replaceChildren(drawer);
     this.picture.mark(found.path);
-    this.set({ selected: name });
+    // An address that is opened stays as it was written.
+    if (this.params.selected !== name) this.set({ selected: name });
   }
 
   /** What is known of the services, the one that fails included. */
   known() {
     const { center } = this.picture;
-    return new Map([...(center ? [center] : []), ...this.answer.services].map((each) => [each.serviceId, each]));
+    return new Map(
+      [...(center ? [center] : []), ...this.answer.services].map((each) => [each.serviceId, each]),
+    );
   }
 
   close(name) {

@@ -18,20 +18,25 @@ import { dependenciesOf, pathsPicture } from "../../parts/paths_picture.js";
  * @param {Object} options
  * @param {any} options.found ImpactedService
  * @param {any} options.question request of AnalyzeImpact
- * @param {Map<string, any>} options.known services of the answer by name
+ * @param {() => Map<string, any>} options.known services by name
  * @param {AbortSignal} options.signal aborted when the drawer closes
  * @param {() => void} options.onclose
  * @param {(name: string) => void} options.onopen a service of the picture was opened
- * @returns {HTMLElement & {changed: () => void}}
+ * @returns {HTMLElement & {changed: () => void, refresh: () => void}} `refresh`: more services are known
  */
 export function chosenService({ found, question, known, signal, onclose, onopen }) {
   const place = h("div", { class: "chosen-paths" }, waiting("Looking for the path …"));
   const name = found.serviceId;
+  let answer = null;
+  const refresh = () => answer && place.replaceChildren(...pathsShown(answer, found, known(), onopen));
   const look = asking({
     place,
     signal,
     ask: (own) => pathsOf(found, question, own),
-    show: (answer) => place.replaceChildren(...pathsShown(answer, found, known, onopen)),
+    show: (latest) => {
+      answer = latest;
+      refresh();
+    },
     fail: (error) => failure(error),
   });
   look.look();
@@ -42,16 +47,19 @@ export function chosenService({ found, question, known, signal, onclose, onopen 
       "header",
       {},
       h("h2", { id: "chosen-title" }, "How it reaches ", nameText(name)),
-      h("nav", { "aria-label": "This service" },
+      h(
+        "nav",
+        { "aria-label": "This service" },
         h("a", { href: format("focus", name) }, "Focus"),
         h("a", { href: format("impact", name) }, "Its own impact"),
-        h("a", { href: format("paths", name, { to: question.serviceId, paths: 5 }) }, "All paths")),
+        h("a", { href: format("paths", name, { to: question.serviceId, paths: 5 }) }, "All paths"),
+      ),
       h("button", { type: "button", onclick: onclose }, "Close"),
     ),
     place,
   );
   drawer.addEventListener("keydown", (event) => event.key === "Escape" && onclose());
-  return Object.assign(drawer, { changed: look.changed });
+  return Object.assign(drawer, { changed: look.changed, refresh });
 }
 
 async function pathsOf(found, question, signal) {

@@ -6,28 +6,37 @@ import { count } from "../../lib/words.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
-import { asking } from "../../parts/asking.js";
+import { asking, refill } from "../../parts/asking.js";
 import { pictureEdge } from "../../parts/calls.js";
 import { failure, waiting } from "../../parts/failure.js";
 
-// Together with a group for each of so many teams at each depth that is under 300 nodes.
-const MAX_SERVICES = 100;
-const MAX_TEAMS = 15;
 const MAX_DEPTH = 10;
+// More services than this are a hairball: then a few are drawn, and teams for the others. Together with
+// groups for each of so many teams at each depth that stays under 300 nodes.
+const ALL = { maxServices: 40, maxTeams: 10 };
+const FEW = { maxServices: 12, maxTeams: 10 };
+const MANY = { maxServices: 120, maxTeams: 15 };
 
 /** The picture of an impact, in a section of its own. */
 export class ImpactPicture {
   /**
    * @param {Object} options
    * @param {any} options.question request of AnalyzeImpact
+   * @param {Object<string, string>} options.params of the address; `draw` = "many": more services one by one
    * @param {AbortSignal} options.signal
    * @param {(node: any) => void} options.onopen a service, with its name in `service`, or a group of a team
+   * @param {() => void} options.ondrawn
+   * @param {(many: string) => void} options.onmany "many" or "" was asked for
    */
-  constructor({ question, signal, onopen }) {
+  constructor({ question, params, signal, onopen, ondrawn, onmany }) {
     this.question = question;
+    this.params = params;
     this.onopen = onopen;
+    this.ondrawn = ondrawn;
+    this.onmany = onmany;
     this.drawing = null;
     this.marked = [];
+    this.farthest = 0;
     /** @type {any} the service that fails, once it is known */
     this.center = null;
     this.place = h("div", { class: "picture-place" }, waiting("Drawing …"));
@@ -35,7 +44,7 @@ export class ImpactPicture {
     this.look = asking({
       place: this.place,
       signal,
-      ask: (own) => call("GraphService/GetNeighbourhood", this.request(), own),
+      ask: (own) => this.ask(own),
       show: (answer) => this.show(answer),
       fail: (error) => {
         this.drawing = null;
@@ -45,22 +54,55 @@ export class ImpactPicture {
     this.look.look();
   }
 
-  request() {
+  async ask(signal) {
     const { serviceId, maxHops, includeStale, filter } = this.question;
     const maxDepth = maxHops ? Math.min(maxHops, MAX_DEPTH) : MAX_DEPTH;
-    const bounds = { maxDepth, maxServices: MAX_SERVICES, maxTeams: MAX_TEAMS };
-    return { serviceId, direction: "DIRECTION_UPSTREAM", includeStale, filter, ...bounds };
+    const request = { serviceId, direction: "DIRECTION_UPSTREAM", includeStale, filter, maxDepth };
+    const bounded = (bounds) => call("GraphService/GetNeighbourhood", { ...request, ...bounds }, signal);
+    if (this.params.draw === "many") return bounded(MANY);
+    const all = await bounded(ALL);
+    return all.groups ? bounded(FEW) : all;
   }
 
   show(answer) {
     const picture = pictured(answer);
+    this.answer = answer;
     this.center = answer.center;
     this.shown = new Set(picture.nodes.map((each) => each.id));
     this.element.hidden = picture.nodes.length < 2;
     if (this.drawing) this.drawing.update(picture);
     else this.begin(picture);
-    this.note.textContent = noteOf(answer);
+    this.fillNote();
     this.mark(this.marked);
+    this.ondrawn();
+  }
+
+  /** @param {number} hops of the farthest service, which need not be drawn */
+  reach(hops) {
+    this.farthest = hops;
+    if (this.drawing) this.fillNote();
+  }
+
+  fillNote() {
+    refill(this.note, ...this.noteOf(this.answer));
+  }
+
+  noteOf({ neighbours = [], groups = [], upstreamCount = 0 }) {
+    const isMany = this.params.draw === "many";
+    const far = this.farthest > MAX_DEPTH ? `Only services up to ${MAX_DEPTH} hops away are drawn. ` : "";
+    const hops = `Callers stand to the left, one column a hop. ${far}`;
+    const ask = (text, many) => {
+      const onclick = () => {
+        this.onmany(many);
+        void this.look.look();
+      };
+      return h("button", { type: "button", class: "small", "data-key": "draw", onclick }, text);
+    };
+    const fewer = isMany ? ask("Draw fewer", "") : "";
+    if (!groups.length) return [hops, fewer];
+    const nearest = `${count(neighbours.length)} of ${count(upstreamCount)} services`;
+    const some = `The nearest ${nearest} are drawn one by one, `;
+    return [hops, some, "the others as teams. ", fewer || ask("Draw more", "many")];
   }
 
   begin(picture) {
@@ -70,7 +112,9 @@ export class ImpactPicture {
     const label = `Services that are hit when ${this.question.serviceId} fails`;
     this.drawing = draw(canvas, picture, { label, onopen: this.onopen });
     const file = `impact of ${this.question.serviceId}`;
-    this.place.append(h("div", { class: "row" }, legend(usesOf(picture)), exportButtons(this.drawing.svg, file)));
+    this.place.append(
+      h("div", { class: "row" }, legend(usesOf(picture)), exportButtons(this.drawing.svg, file)),
+    );
   }
 
   /** Light these services up, those of them that are drawn. @param {string[]} names */
@@ -119,7 +163,8 @@ function groupNode(group) {
 }
 
 function groupEdge({ source, target, calls }, groups) {
-  const end = (each) => (each.serviceId === undefined ? groupId(groups[each.group || 0]) : serviceNode(each.serviceId));
+  const end = (each) =>
+    each.serviceId === undefined ? groupId(groups[each.group || 0]) : serviceNode(each.serviceId);
   const modes = ["sync", "async", "unknown"].filter((mode) => calls[`${mode}Count`]);
   return {
     source: end(source),
@@ -136,10 +181,4 @@ function groupId({ selector }) {
 
 function serviceNode(name) {
   return `=${name}`;
-}
-
-function noteOf({ neighbours = [], groups = [], upstreamCount = 0 }) {
-  if (!groups.length) return "Callers to the left, one column a hop. All services are drawn.";
-  return `Callers to the left, one column a hop. The nearest ${count(neighbours.length)} of ${count(upstreamCount)} `
-    + "services are drawn one by one, the others as teams.";
 }

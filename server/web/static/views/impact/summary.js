@@ -31,7 +31,14 @@ export function headline(name, summary) {
   return h(
     "div",
     { class: "headline" },
-    h("p", {}, h("strong", {}, counted(summary.serviceCount, "service")), " hit when ", nameText(name), " fails"),
+    h(
+      "p",
+      {},
+      h("strong", {}, counted(summary.serviceCount, "service")),
+      " hit when ",
+      nameText(name),
+      " fails",
+    ),
     h(
       "p",
       { class: "soft" },
@@ -58,9 +65,17 @@ export function strengths(summary, chosen, onturn) {
     "section",
     { class: "strengths", "aria-labelledby": "strengths-title" },
     h("h2", { id: "strengths-title" }, "By weakest link"),
-    h("p", { class: "soft" }, "A service is as badly hit as the weakest call on its strongest path lets through."),
-    bar(counts.map(({ word, services }) => [`strength-${word}`, services / summary.serviceCount])),
-    h("ul", { class: "chosen-from" }, counts.map(({ word, services }) => h("li", {}, turned(word, services)))),
+    h(
+      "p",
+      { class: "soft" },
+      "A service is as badly hit as the weakest call on its strongest path lets through.",
+    ),
+    bar(counts.map(({ word, services }) => [`tone-${word}`, services / summary.serviceCount])),
+    h(
+      "ul",
+      { class: "chosen-from" },
+      counts.map(({ word, services }) => h("li", {}, turned(word, services))),
+    ),
   );
 
   function turned(word, services) {
@@ -108,10 +123,20 @@ export function teams({ summary, services }, params, onchange) {
     "section",
     { class: "teams", "aria-labelledby": "teams-title" },
     h("h2", { id: "teams-title" }, "By team ", h("span", { class: "soft" }, count(summary.teamCount))),
-    h("ul", { class: "chosen-from" }, shown.map((each) => h("li", {}, row(each)))),
-    hidden > 0 && h("button", { type: "button", "data-key": "all teams", onclick: () => onchange({ teams: "all" }) },
-      `Show ${counted(hidden, "more team")}`),
-    hidden <= 0 && unlisted > 0 && h("p", { class: "soft" }, `${counted(unlisted, "smaller team")} not listed.`),
+    h(
+      "ul",
+      { class: "chosen-from" },
+      shown.map((each) => h("li", {}, row(each))),
+    ),
+    hidden > 0 &&
+      h(
+        "button",
+        { type: "button", "data-key": "all teams", onclick: () => onchange({ teams: "all" }) },
+        `Show ${counted(hidden, "more team")}`,
+      ),
+    hidden <= 0 &&
+      unlisted > 0 &&
+      h("p", { class: "soft" }, `${counted(unlisted, "smaller team")} not listed.`),
   );
 
   function row({ team, serviceCount }) {
@@ -139,7 +164,8 @@ function mostCritical(services) {
   const worst = new Map();
   for (const { team, criticality } of services) {
     const known = worst.get(team);
-    if (known === undefined || RANKS.indexOf(criticality) < RANKS.indexOf(known)) worst.set(team, criticality);
+    if (known === undefined || RANKS.indexOf(criticality) < RANKS.indexOf(known))
+      worst.set(team, criticality);
   }
   return worst;
 }

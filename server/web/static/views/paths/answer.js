@@ -8,7 +8,14 @@ import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
 import { refill } from "../../parts/asking.js";
-import { confidence, filterOptions, retriesText, sourcesText, strengthMark, timeoutText } from "../../parts/calls.js";
+import {
+  confidence,
+  filterOptions,
+  retriesText,
+  sourcesText,
+  strengthMark,
+  timeoutText,
+} from "../../parts/calls.js";
 import { copyBar } from "../../parts/copy.js";
 import { knownServices } from "../../parts/known.js";
 import { nameText, pathText, serviceLink } from "../../parts/names.js";
@@ -38,7 +45,13 @@ export class PathsAnswer {
     this.under = h("div", { class: "row" });
     this.list = h("div", { class: "paths-list" });
     this.hops = table({ caption: "Calls of this path", columns: hopColumns(), rows: [] });
-    this.found = h("div", {}, this.canvas, this.under, h("div", { class: "paths-columns" }, this.list, this.hops));
+    this.found = h(
+      "div",
+      {},
+      this.canvas,
+      this.under,
+      h("div", { class: "paths-columns" }, this.list, this.hops),
+    );
     const copying = { command: commandOf(question), method: "AnalysisService/FindPaths", request: question };
     place.replaceChildren(copyBar(copying), this.head, this.found);
   }
@@ -51,9 +64,17 @@ export class PathsAnswer {
     if (!paths.length) return refill(this.head, ...this.noPath(reverse, truncated));
     refill(
       this.head,
-      h("p", { class: "headline" }, h("strong", {}, counted(paths.length, "path")), " ", ...between,
-        h("span", { class: "soft" }, ` ${this.lengths()}`)),
-      truncated ? h("p", { class: "warning" }, "The search took too long and stopped: there may be more paths.") : "",
+      h(
+        "p",
+        { class: "headline" },
+        h("strong", {}, counted(paths.length, "path")),
+        " ",
+        ...between,
+        h("span", { class: "soft" }, ` ${this.lengths()}`),
+      ),
+      truncated
+        ? h("p", { class: "warning" }, "The search took too long and stopped: there may be more paths.")
+        : "",
     );
     this.fill();
     this.look();
@@ -66,7 +87,9 @@ export class PathsAnswer {
   lengths() {
     const lengths = this.paths.map((path) => path.hops.length);
     const [shortest, longest] = [lengths[0], lengths.at(-1)];
-    return shortest === longest ? `of ${counted(shortest, "hop")}` : `of ${shortest} to ${counted(longest, "hop")}`;
+    return shortest === longest
+      ? `of ${counted(shortest, "hop")}`
+      : `of ${shortest} to ${counted(longest, "hop")}`;
   }
 
   chosen() {
@@ -89,7 +112,15 @@ export class PathsAnswer {
       exportButtons(this.drawing.svg, file),
       left ? h("p", { class: "soft" }, `${counted(left, "path")} more than fit the picture.`) : "",
     );
-    refill(this.list, h("h2", {}, "Paths"), h("ol", { class: "chosen-from" }, this.paths.map((path, at) => this.choice(path, at, chosen))));
+    refill(
+      this.list,
+      h("h2", {}, "Paths"),
+      h(
+        "ol",
+        { class: "chosen-from" },
+        this.paths.map((path, at) => this.choice(path, at, chosen)),
+      ),
+    );
     this.hops.update(hopRows(this.paths[chosen]));
   }
 
@@ -122,32 +153,52 @@ export class PathsAnswer {
 
   noPath(reverse, truncated) {
     const { sourceServiceId, targetServiceId, filter, maxHops, includeStale } = this.question;
-    const isFiltered = maxHops || Object.values(filter || {}).some((each) => (Array.isArray(each) ? each.length : each));
+    const isFiltered =
+      maxHops || Object.values(filter || {}).some((each) => (Array.isArray(each) ? each.length : each));
     const back = format("paths", targetServiceId, { ...this.params, to: sourceServiceId, path: "" });
-    const wide = format("paths", sourceServiceId, { to: targetServiceId, paths: this.params.paths, stale: this.params.stale });
+    const wide = format("paths", sourceServiceId, {
+      to: targetServiceId,
+      paths: this.params.paths,
+      stale: this.params.stale,
+    });
     const stale = format("paths", sourceServiceId, { ...this.params, stale: "1" });
     const other = reverse
       ? `The other way there is one, of ${counted(reverse.hops.length, "hop")}: `
       : "The other way there is none either. ";
     return [
-      h("div", { class: "empty" },
-        h("p", {}, h("strong", {}, nameText(sourceServiceId), " does not reach ", nameText(targetServiceId), ".")),
+      h(
+        "div",
+        { class: "empty" },
+        h(
+          "p",
+          {},
+          h("strong", {}, nameText(sourceServiceId), " does not reach ", nameText(targetServiceId), "."),
+        ),
         h("p", {}, other, h("a", { href: back }, reverse ? "show it" : "Ask it")),
         isFiltered ? h("p", {}, "Filters are set: ", h("a", { href: wide }, "ask without them")) : "",
         includeStale ? "" : h("p", {}, "Stale calls are left out: ", h("a", { href: stale }, "include them")),
-        truncated ? h("p", {}, "The search took too long and stopped.") : ""),
+        truncated ? h("p", {}, "The search took too long and stopped.") : "",
+      ),
     ];
   }
 }
 
 function hopRows({ serviceIds, hops }) {
   return hops.flatMap((hop, at) =>
-    dependenciesOf(hop).map((dependency) => ({ number: at + 1, source: serviceIds[at], target: serviceIds[at + 1], dependency })),
+    dependenciesOf(hop).map((dependency) => ({
+      number: at + 1,
+      source: serviceIds[at],
+      target: serviceIds[at + 1],
+      dependency,
+    })),
   );
 }
 
 function hopColumns() {
-  const of = (write) => ({ dependency }) => write(dependency);
+  const of =
+    (write) =>
+    ({ dependency }) =>
+      write(dependency);
   const mode = of((each) => words.mode(each.communicationMode));
   return [
     { key: "number", title: "Hop", align: "right" },
@@ -156,21 +207,39 @@ function hopColumns() {
     { key: "mode", title: "Mode", render: mode, sort: mode },
     { key: "criticality", title: "Criticality", render: of((each) => strengthMark(each.criticality)) },
     { key: "protocol", title: "Protocol", render: of((each) => each.protocol || "–") },
-    { key: "timeout", title: "Timeout", align: "right", render: of(timeoutText), sort: of((each) => each.timeoutMs || 0) },
+    {
+      key: "timeout",
+      title: "Timeout",
+      align: "right",
+      render: of(timeoutText),
+      sort: of((each) => each.timeoutMs || 0),
+    },
     { key: "retries", title: "Retries", render: of(retriesText) },
     { key: "sources", title: "Source", render: of(sourcesText) },
-    { key: "confidence", title: "Confidence", align: "right", render: of((each) => String(Number(confidence(each).toPrecision(2)))), sort: of(confidence) },
+    {
+      key: "confidence",
+      title: "Confidence",
+      align: "right",
+      render: of((each) => String(Number(confidence(each).toPrecision(2)))),
+      sort: of(confidence),
+    },
     { key: "seen", title: "Last seen", render: of(seen) },
   ];
 }
 
 function seen({ lastObservedTime, isStale }) {
-  return h("time", { datetime: lastObservedTime, title: time(lastObservedTime) }, age(lastObservedTime), isStale && " (stale)");
+  return h(
+    "time",
+    { datetime: lastObservedTime, title: time(lastObservedTime) },
+    age(lastObservedTime),
+    isStale && " (stale)",
+  );
 }
 
 function commandOf({ sourceServiceId, targetServiceId, maxPaths, maxHops, filter, includeStale, effective }) {
   const options = [
-    "--max-paths", maxPaths,
+    "--max-paths",
+    maxPaths,
     ...(maxHops ? ["--max-hops", maxHops] : []),
     ...filterOptions(filter, includeStale),
     ...(effective ? ["--effective"] : []),

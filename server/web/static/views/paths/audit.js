@@ -30,7 +30,8 @@ export function auditSection({ serviceId, signal }) {
     ask: (own) => call("AnalysisService/AuditPaths", question, own),
     show: (answer) => place.replaceChildren(...shown(answer)),
     // A service that does not exist is said above.
-    fail: (error) => (error.code === "not_found" ? h("p", { class: "empty" }, "Nothing to audit.") : failure(error)),
+    fail: (error) =>
+      error.code === "not_found" ? h("p", { class: "empty" }, "Nothing to audit.") : failure(error),
   });
   look.look();
   const command = commandLine(["depgraph", "audit", "--effective", "--top", MOST], [serviceId]);
@@ -47,15 +48,29 @@ export function auditSection({ serviceId, signal }) {
 
 function shown(answer) {
   const { timeouts = [], retries = [], timeoutCount, retryCount, truncated } = answer;
+  if (!Number(answer.dependencyCount || 0))
+    return [h("p", {}, `There is nothing to audit. ${basis(answer)}`)];
   return [
     table({
-      caption: titled(Number(timeoutCount || 0), timeouts.length, "timeout that does not shrink", "timeouts that do not shrink"),
+      caption: titled(
+        Number(timeoutCount || 0),
+        timeouts.length,
+        "timeout that does not shrink",
+        "timeouts that do not shrink",
+      ),
       columns: timeoutColumns(),
       rows: timeouts,
-      empty: "Every caller waits longer than the service that it calls: no timeout is out of order.",
+      empty: Number(answer.withTimeoutCount || 0)
+        ? "No timeout is out of order: every caller waits longer than the service that it calls."
+        : "No source knows a timeout, so none can be out of order.",
     }),
     table({
-      caption: titled(Number(retryCount || 0), retries.length, "path whose retries multiply", "paths whose retries multiply"),
+      caption: titled(
+        Number(retryCount || 0),
+        retries.length,
+        "path whose retries multiply",
+        "paths whose retries multiply",
+      ),
       columns: retryColumns(),
       rows: retries,
       empty: `No call becomes more than ${MAX_ATTEMPTS} attempts.`,
@@ -72,22 +87,51 @@ function titled(all, listed, one, many) {
 function basis({ dependencyCount, withTimeoutCount, withRetryCount, unknownModeCount }) {
   const unknown = Number(unknownModeCount || 0);
   const more = unknown ? ` ${counted(unknown, "dependency")} of unknown mode left out.` : "";
-  return `Audited: ${counted(dependencyCount, "synchronous dependency")}, ${count(withTimeoutCount)} with a timeout, `
-    + `${count(withRetryCount)} with retries.${more}`;
+  return (
+    `Audited: ${counted(dependencyCount, "synchronous dependency")}, ` +
+    `${count(withTimeoutCount)} with a timeout, ` +
+    `${count(withRetryCount)} with retries.${more}`
+  );
 }
 
 function timeoutColumns() {
-  const ends = (each) => [each.callerEffective || each.callerDependency, each.calleeEffective || each.calleeDependency];
+  const ends = (each) => [
+    each.callerEffective || each.callerDependency,
+    each.calleeEffective || each.calleeDependency,
+  ];
   const names = (each) => {
     const [caller, callee] = ends(each);
     return [caller.sourceServiceId, caller.targetServiceId, callee.targetServiceId];
   };
   const wait = (place) => (each) => ends(each)[place].timeoutMs;
   return [
-    { key: "path", title: "Path", render: (each) => pathText(names(each)), sort: (each) => names(each).join(" ") },
-    { key: "caller", title: "Caller waits", align: "right", render: (each) => `${count(wait(0)(each))} ms`, sort: wait(0) },
-    { key: "callee", title: "Service waits", align: "right", render: (each) => `${count(wait(1)(each))} ms`, sort: wait(1) },
-    { key: "excess", title: "Excess", align: "right", render: (each) => `${count(each.excessMs)} ms`, sort: (each) => Number(each.excessMs || 0) },
+    {
+      key: "path",
+      title: "Path",
+      render: (each) => pathText(names(each)),
+      sort: (each) => names(each).join(" "),
+    },
+    {
+      key: "caller",
+      title: "Caller waits",
+      align: "right",
+      render: (each) => `${count(wait(0)(each))} ms`,
+      sort: wait(0),
+    },
+    {
+      key: "callee",
+      title: "Service waits",
+      align: "right",
+      render: (each) => `${count(wait(1)(each))} ms`,
+      sort: wait(1),
+    },
+    {
+      key: "excess",
+      title: "Excess",
+      align: "right",
+      render: (each) => `${count(each.excessMs)} ms`,
+      sort: (each) => Number(each.excessMs || 0),
+    },
   ];
 }
 
@@ -95,9 +139,20 @@ function retryColumns() {
   const calls = (each) => each.effectiveDependencies || each.dependencies || [];
   const factors = (each) => calls(each).map(attempts).join(" × ");
   return [
-    { key: "path", title: "Path", render: (each) => pathText(each.serviceIds), sort: (each) => each.serviceIds.join(" ") },
+    {
+      key: "path",
+      title: "Path",
+      render: (each) => pathText(each.serviceIds),
+      sort: (each) => each.serviceIds.join(" "),
+    },
     { key: "factors", title: "Attempts of each call", render: factors },
-    { key: "attempts", title: "Attempts in all", align: "right", render: (each) => count(each.attempts), sort: (each) => Number(each.attempts) },
+    {
+      key: "attempts",
+      title: "Attempts in all",
+      align: "right",
+      render: (each) => count(each.attempts),
+      sort: (each) => Number(each.attempts),
+    },
   ];
 }
 
