@@ -56,12 +56,16 @@ function givePorts(runs) {
     put(run.to, run.into, run.from, run, "enter");
   }
   for (const { box, ends } of bySide.values()) {
-    ends.sort((a, b) => a.y - b.y || a.x - b.x || (a.id < b.id ? -1 : 1) || (a.key < b.key ? -1 : 1));
+    ends.sort((a, b) => a.y - b.y || a.x - b.x || compared(a.id, b.id) || compared(a.key, b.key));
     const pitch = Math.min(PORT, (box.height - 10) / Math.max(1, ends.length - 1));
     ends.forEach(({ run, key }, index) => {
       run[key] = box.y + box.height / 2 + (index - (ends.length - 1) / 2) * pitch;
     });
   }
+}
+
+function compared(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function curved({ edge, from, to, step, out, into, leave, enter }, strips) {
@@ -120,11 +124,12 @@ function straight({ edge, from, to }) {
   const a = center(from);
   const b = center(to);
   const length = Math.hypot(b.x - a.x, b.y - a.y) || 1;
-  const bow = Math.min(30, length / 10);
-  const bend = {
-    x: (a.x + b.x) / 2 - ((b.y - a.y) / length) * bow * 2,
-    y: (a.y + b.y) / 2 + ((b.x - a.x) / length) * bow * 2,
-  };
+  const out = border(from, b);
+  const into = border(to, a);
+  const bow = Math.min(60, Math.hypot(into.x - out.x, into.y - out.y) / 4);
+  const half = { x: (out.x + into.x) / 2, y: (out.y + into.y) / 2 };
+  const aside = { x: half.x - ((b.y - a.y) / length) * bow, y: half.y + ((b.x - a.x) / length) * bow };
+  const bend = holds(from, aside) || holds(to, aside) ? half : aside;
   const start = border(from, bend);
   const end = border(to, bend);
   const way = Math.hypot(end.x - bend.x, end.y - bend.y) || 1;
@@ -140,6 +145,10 @@ function straight({ edge, from, to }) {
 
 function center(box) {
   return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+}
+
+function holds(box, { x, y }) {
+  return x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
 }
 
 // Where the line from the middle of a box towards a point leaves the box.

@@ -1,8 +1,8 @@
-// Places that a picture gives, pushed apart until no two boxes overlap.
+// Places that a picture gives, moved apart until no two boxes overlap.
 
 const ROUNDS = 60;
-const GROWTH = 1.12;
 const SPACE = 16;
+const STEPS = 16;
 
 /**
  * Place nodes by their x and y, 0–1. O(rounds · V²): pictures have at most 300 nodes.
@@ -16,18 +16,17 @@ const SPACE = 16;
 export function spread(nodes, width, close, aspect) {
   const sorted = nodes.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   const area = sorted.reduce((sum, node) => sum + (width(node) + SPACE) * (close.height + SPACE), 0);
-  let high = Math.sqrt((3 * area) / aspect);
-  for (;;) {
-    const boxes = sorted.map((node, index) => {
-      const own = width(node);
-      // A hair of difference by index: two nodes at one place must have a side to go to.
-      const x = (node.x ?? 0.5) * high * aspect - own / 2 + index * 1e-3;
-      const y = (node.y ?? 0.5) * high - close.height / 2 + index * 1e-3;
-      return { node, x, y, width: own, height: close.height, strip: -1 };
-    });
-    for (let round = 0; round < ROUNDS; round++) if (!pushed(boxes)) return boxes;
-    high *= GROWTH;
-  }
+  const high = Math.sqrt((3.4 * area) / aspect);
+  const boxes = sorted.map((node, index) => {
+    const own = width(node);
+    // A hair of difference by index: two nodes at one place must have a side to go to.
+    const x = (node.x ?? 0.5) * high * aspect - own / 2 + index * 1e-3;
+    const y = (node.y ?? 0.5) * high - close.height / 2 + index * 1e-3;
+    return { node, x, y, width: own, height: close.height, strip: -1 };
+  });
+  for (let round = 0; round < ROUNDS; round++) if (!pushed(boxes)) return boxes;
+  settle(boxes);
+  return boxes;
 }
 
 function pushed(boxes) {
@@ -40,17 +39,44 @@ function pushed(boxes) {
 
 // Push two boxes that overlap, each by half, the way that is shorter.
 function apart(a, b) {
-  const dx = b.x + b.width / 2 - a.x - a.width / 2;
-  const dy = b.y + b.height / 2 - a.y - a.height / 2;
-  const overX = (a.width + b.width) / 2 + SPACE - Math.abs(dx);
-  const overY = (a.height + b.height) / 2 + SPACE - Math.abs(dy);
-  if (overX <= 0.01 || overY <= 0.01) return false;
-  if (overX < overY) {
-    a.x -= (Math.sign(dx) * overX) / 2;
-    b.x += (Math.sign(dx) * overX) / 2;
-  } else {
-    a.y -= (Math.sign(dy) * overY) / 2;
-    b.y += (Math.sign(dy) * overY) / 2;
-  }
+  const { x, y } = overlap(a, b);
+  if (x <= 0.01 || y <= 0.01) return false;
+  const push = (key, size, by) => {
+    const sign = Math.sign(b[key] + b[size] / 2 - a[key] - a[size] / 2) || 1;
+    a[key] -= (sign * by) / 2;
+    b[key] += (sign * by) / 2;
+  };
+  if (x < y) push("x", "width", x);
+  else push("y", "height", y);
   return true;
+}
+
+function overlap(a, b) {
+  return {
+    x: (a.width + b.width) / 2 + SPACE - Math.abs(b.x + b.width / 2 - a.x - a.width / 2),
+    y: (a.height + b.height) / 2 + SPACE - Math.abs(b.y + b.height / 2 - a.y - a.height / 2),
+  };
+}
+
+// What pushing has not separated, in a crowd, goes one by one to the nearest free place around.
+function settle(boxes) {
+  const free = (box, placed) => {
+    const hit = (other) => {
+      const { x, y } = overlap(box, other);
+      return x > 0.01 && y > 0.01;
+    };
+    return !placed.some(hit);
+  };
+  const placed = [];
+  for (const box of boxes) {
+    const { x, y } = box;
+    for (let ring = 1; !free(box, placed); ring++) {
+      for (let step = 0; step < STEPS * ring && (step === 0 || !free(box, placed)); step++) {
+        const angle = (2 * Math.PI * step) / (STEPS * ring);
+        box.x = x + (ring * (box.width + SPACE) * Math.cos(angle)) / 3;
+        box.y = y + ring * (box.height + SPACE) * 0.5 * Math.sin(angle);
+      }
+    }
+    placed.push(box);
+  }
 }

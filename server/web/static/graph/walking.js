@@ -28,6 +28,7 @@ export function walking(room, svg, view, { onopen, onselect }) {
   let current = null;
   let pinned = null;
   let chosen = null;
+  let isReplacing = false;
 
   const idOf = (target) => byElement.get(target.closest?.(".node"));
   const nodeOf = (id) => scene.plan.boxes.get(id).node;
@@ -75,7 +76,8 @@ export function walking(room, svg, view, { onopen, onselect }) {
     // A click lights up by hovering already, and must not move what was clicked.
     if (!event.target.matches(":focus-visible")) return;
     around(id);
-    view.reveal(scene.plan.boxes.get(id));
+    // A picture that is drawn anew stays where it is.
+    if (!isReplacing) view.reveal(scene.plan.boxes.get(id));
   });
   on("focusout", rest);
   on("click", (event) => {
@@ -126,7 +128,9 @@ export function walking(room, svg, view, { onopen, onselect }) {
       mark();
       const stays = next.nodes.has(current) ? current : firstOf(next.plan.boxes);
       current = null;
+      isReplacing = true;
       if (stays !== undefined) take(stays, focused !== undefined);
+      isReplacing = false;
       if (focused !== undefined && stays === focused) around(focused);
       else rest();
     },
