@@ -10,6 +10,8 @@ const BEFORE = 26;
 const AFTER = 10;
 const NARROWEST = 84;
 const CENTRAL = { "dominant-baseline": "central" };
+const BREADTH = 8;
+const MOST_BREADTH = 110;
 const WIDEST = { roomy: 190, normal: 172, dense: 148 };
 
 /**
@@ -24,7 +26,14 @@ export function widthFor(node, density) {
   const name = widthOf(clipped(node.label), NAME, weight) + trailing(node, density);
   const below = density === "roomy" ? widthOf(clipped(subtitle(node)), SMALL) : 0;
   const room = BEFORE + sides(node) + AFTER;
-  return Math.ceil(Math.min(WIDEST[density], Math.max(NARROWEST, name + room, below + room)));
+  const needed = Math.min(WIDEST[density], Math.max(NARROWEST, name + room, below + room));
+  return Math.ceil(needed + breadth(node));
+}
+
+// On a map, a group is the wider the more services it holds.
+function breadth(node) {
+  if (node.kind === "service" || node.x === undefined) return 0;
+  return Math.min(MOST_BREADTH, BREADTH * Math.log2(Math.max(1, node.count || 1)));
 }
 
 /**
@@ -81,6 +90,7 @@ export function edgeElement({ edge, line, arrow, middle, label, isWithin }) {
   if (edge.isCyclic) classes.push("cyclic");
   if (edge.isMarked) classes.push("marked");
   if (isWithin) classes.push("within");
+  if (edge.count > 1) classes.push(`thick-${Math.min(4, Math.ceil(Math.log10(edge.count + 1)))}`);
   return s(
     "g",
     { class: classes.filter(Boolean).join(" ") },

@@ -61,7 +61,7 @@ export function legend(uses) {
     uses.marked && entry(line("sync marked"), "marked"),
     uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),
     uses.faint && entry(line("sync faint"), "thin: low confidence"),
-    uses.counted && entry(number(), "number of calls in one arrow"),
+    uses.counted && entry(number(), "number of calls in one arrow; thicker: more"),
   ];
   return h("ul", { class: "legend", "aria-label": "Legend" }, ...entries.flat());
 }

@@ -36,7 +36,7 @@ export const view = {
       h(
         "div",
         { class: "overview-head" },
-        h("div", {}, h("h1", {}, "Map"), crumbs(asked)),
+        h("div", { class: "row" }, h("h1", {}, "Map"), crumbs(asked)),
         copyBar({ command: commandLine(["depgraph", "map", ...options]), method, request }),
       ),
       controls(asked),
@@ -90,7 +90,7 @@ class MapPage {
   draw() {
     const { nodes, edges } = this.whole;
     // Chosen once: a change of the graph must not take arrows away.
-    this.least ||= leastCalls(edges);
+    this.least ||= leastCalls(this.whole);
     this.shown = { nodes, edges: edges.filter((edge) => edge.count >= this.least) };
     refill(this.arrows, ...thresholds(edges, this.least, (least) => this.setLeast(least)));
     if (!nodes.length) return;

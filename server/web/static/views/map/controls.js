@@ -32,7 +32,7 @@ export function controls(asked) {
     h(
       "form",
       { class: "map-by", onsubmit: group },
-      h("label", { class: "field" }, "Group by team, or by a key of the metadata", by),
+      h("label", {}, "By team, or by this key of the metadata ", by),
       h("datalist", { id: "map-keys" }, h("option", { value: "namespace" })),
       h("button", {}, "Group"),
     ),

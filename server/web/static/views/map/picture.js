@@ -4,6 +4,7 @@ import { counted } from "../../lib/words.js";
 import { groupName } from "./question.js";
 
 // Among more arrows nothing can be seen: those of fewest calls are left out at first.
+const ARROWS_A_NODE = 3;
 const ARROWS = 120;
 
 /**
@@ -69,12 +70,13 @@ export function settle({ nodes }, places) {
 /**
  * The fewest calls of an arrow that is shown at first; all arrows of as many calls are, or none.
  *
- * @param {import("../../graph/layout.js").Edge[]} edges
+ * @param {import("../../graph/layout.js").Picture} picture
  * @returns {number}
  */
-export function leastCalls(edges) {
+export function leastCalls({ nodes, edges }) {
   const counts = edges.map((edge) => edge.count).sort((a, b) => b - a);
-  return counts.length > ARROWS ? Math.min(counts[0], counts[ARROWS] + 1) : 1;
+  const most = Math.min(ARROWS, ARROWS_A_NODE * nodes.length);
+  return counts.length > most ? Math.min(counts[0], counts[most] + 1) : 1;
 }
 
 /**
