@@ -16,6 +16,11 @@ INSERT INTO service_dependencies (source_service_id, target_service_id, communic
 SELECT caller.id, services.id, 'sync' FROM caller, services WHERE services.service_id = $2
 """
 TABS = 8
+# A browser without a window hides no tab.
+SIGHT = """(isHidden) => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 CALL = "async () => (await (await import('/lib/api.js')).call('GraphService/GetStatus')).serviceCount"
 
 
@@ -92,6 +97,18 @@ async def test_what_changed_while_the_stream_was_away_is_seen_when_it_is_back(
     finally:
         await console.start()
     await callers(page, "unseen").wait_for()
+
+
+async def test_a_tab_out_of_sight_holds_no_watch_and_catches_up_when_it_is_back(
+    open_page: OpenPage, console: Console, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    page = await open_page("#/focus/payments")
+    await wait_for_state(page, "live")
+    await page.evaluate(SIGHT, True)
+    await eventually(lambda: console.application.running_calls == 0)
+    await connection.execute(ADD_CALLER, "out-of-sight", "payments")
+    await page.evaluate(SIGHT, False)
+    await callers(page, "out-of-sight").wait_for()
 
 
 async def test_eight_tabs_share_one_watch_and_all_of_them_can_call(

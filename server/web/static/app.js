@@ -123,15 +123,24 @@ async function draw(root, signal) {
   return view.show({ root, route, signal, session: me, say });
 }
 
+async function mostCritical(signal) {
+  try {
+    return (await call("GraphService/GetNeighbourhood", { maxServices: 1 }, signal)).center;
+  } catch (error) {
+    // The server knows no service at all.
+    if (error.code === "not_found") return null;
+    throw error;
+  }
+}
+
 /** Begin with the most critical service; its address can be shared. */
 async function start(root, signal) {
-  const { serviceCount = 0 } = await call("GraphService/GetStatus", {}, signal);
-  if (Number(serviceCount) === 0) {
+  const center = await mostCritical(signal);
+  if (center === null) {
     top.at(route);
     root.append(...firstDay());
     return { changed: show };
   }
-  const { center } = await call("GraphService/GetNeighbourhood", { maxServices: 1 }, signal);
   history.replaceState(history.state, "", format("focus", center.serviceId, route.params));
   route = parse();
   return draw(root, signal);
@@ -144,11 +153,21 @@ function fail(root, error, signal) {
   if (isAway(error)) again(signal);
 }
 
-/** Try once more in a while: the server starts, or comes back. */
+/**
+ * Try once more in a while: the server starts, or comes back. The page stays until the server can answer.
+ */
 function again(signal) {
   tries += 1;
   const pause = Math.min(LONGEST_AGAIN_MS, AGAIN_MS * 2 ** (tries - 1)) * (0.5 + Math.random() / 2);
-  const timer = setTimeout(show, pause);
+  const timer = setTimeout(async () => {
+    const isReady = await call("GraphService/GetStatus", {}, signal).then(
+      ({ feedState }) => feedState !== "FEED_STATE_WARMING",
+      (error) => !isAway(error),
+    );
+    if (signal.aborted) return;
+    if (isReady) void show();
+    else again(signal);
+  }, pause);
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 

@@ -9,6 +9,8 @@ const STATUS_MS = 15_000;
 const STATUS_AFTER_CHANGE_MS = 1_000;
 // Idle, a replica confirms every second that it is caught up.
 const BEHIND_SECONDS = 5;
+// Heartbeats come every five.
+const QUIET_SECONDS = 8;
 const REVISION_TAIL = 8;
 
 /** @param {HTMLElement} place @param {HTMLElement} banner */
@@ -21,17 +23,19 @@ export function footer(place, banner) {
   const view = { state, revision, size, version, banner, versions: new Set(), shown: "" };
   live.addEventListener("state", () => show(view));
   // "12 s ago" grows.
-  setInterval(() => live.now.state !== "live" && show(view), 1_000);
+  setInterval(() => show(view), 1_000);
   followStatus(view);
 }
 
 /** What the page knows, in words. @param {import("../lib/live.js").Liveness} now */
 export function stateInWords({ state, lag, answered }) {
   if (state === "live" && lag > BEHIND_SECONDS) return `behind the database by ${count(Math.round(lag))} s`;
-  if (state === "live") return "live";
+  const seconds = Math.round((Date.now() - answered) / 1000);
+  const last = answered ? `, last answer ${count(seconds)} s ago` : "";
+  if (state === "live") return seconds > QUIET_SECONDS ? `live${last}` : "live";
   if (state === "off") return "not signed in";
+  if (state === "warming") return "the server is getting ready";
   if (state === "refused") return "not allowed to look";
-  const last = answered ? `, last answer ${count(Math.round((Date.now() - answered) / 1000))} s ago` : "";
   if (state === "connecting") return `connecting${last}`;
   return state === "down" ? `the server does not answer${last}` : `reconnecting${last}`;
 }
@@ -52,7 +56,8 @@ function show(view) {
 function showBanner(view, isBehind) {
   const { state, answered } = live.now;
   const updated = view.versions.size > 1;
-  const kind = state === "down" ? "down" : isBehind ? "behind" : updated ? "updated" : "";
+  const kind =
+    state === "down" || state === "warming" ? state : isBehind ? "behind" : updated ? "updated" : "";
   if (kind === view.shown) return;
   view.shown = kind;
   view.banner.hidden = kind === "";
@@ -64,6 +69,7 @@ function showBanner(view, isBehind) {
       "This page tries again by itself.",
       button("Try now", () => live.hurry()),
     ],
+    warming: () => ["The server is getting ready: it reads the graph into memory."],
     behind: () => [
       "Memory is behind the database: answers come from the last snapshot. Lag and revision are below.",
     ],

@@ -81,7 +81,7 @@ export async function call(method, request = {}, signal) {
 }
 
 async function answered(method, request, signal) {
-  const response = await posted(method, request, signal);
+  const response = await posted(method, request, signal, token);
   return response.json();
 }
 
@@ -91,11 +91,12 @@ async function answered(method, request, signal) {
  * @param {string} method
  * @param {object} [request]
  * @param {AbortSignal} [signal]
+ * @param {string} [ownToken] instead of that of `useToken`
  * @returns {AsyncGenerator<any>}
  * @throws {ApiError}
  */
-export async function* stream(method, request = {}, signal) {
-  const response = await posted(method, request, signal);
+export async function* stream(method, request = {}, signal, ownToken = token) {
+  const response = await posted(method, request, signal, ownToken);
   let rest = "";
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
@@ -125,9 +126,9 @@ async function readFrom(reader, signal) {
   }
 }
 
-async function posted(method, request, signal) {
+async function posted(method, request, signal, bearer) {
   const headers = { "Content-Type": "application/json", "Connect-Protocol-Version": "1" };
-  if (token) headers.Authorization = `Bearer ${token}`;
+  if (bearer) headers.Authorization = `Bearer ${bearer}`;
   let response;
   try {
     response = await fetch(`/${PACKAGE}.${method}`, {

@@ -1,6 +1,6 @@
 // Follows the graph by Watch, for ever: resumes where it was, with growing pauses while nobody answers.
 
-import { ApiError, stream, useToken } from "./api.js";
+import { ApiError, stream } from "./api.js";
 
 const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 15_000;
@@ -12,7 +12,7 @@ const LOST_REVISION = ["INVALID_REVISION", "REVISION_UNKNOWN"];
 /**
  * What a feed tells; plain objects, for they travel between threads.
  *
- * - `{kind: "state", state: "connecting"|"live"|"reconnecting", attempts, message}`
+ * - `{kind: "state", state: "connecting"|"live"|"reconnecting", attempts, message, reason}`
  * - `{kind: "beat", revision, lag}`: up to date with this snapshot.
  * - `{kind: "changes", batch}`: see `Batch`.
  * - `{kind: "refused", error}`: the token will not do; the feed has stopped.
@@ -38,13 +38,14 @@ export class Feed {
     // What came before `revision` is not known: changes were missed.
     this.missed = false;
     this.running = null;
+    this.token = "";
     this.hurried = () => {};
   }
 
   /** Follow with this token. @param {string} token */
   start(token) {
     this.stop();
-    useToken(token);
+    this.token = token;
     this.running = new AbortController();
     void this.run(this.running.signal);
   }
@@ -53,6 +54,7 @@ export class Feed {
   stop() {
     this.running?.abort();
     this.running = null;
+    this.token = "";
   }
 
   /** Try again now, not after the pause. */
@@ -70,7 +72,8 @@ export class Feed {
       if (HOPELESS.includes(error.code)) return this.refuse(error);
       if (LOST_REVISION.includes(error.reason)) this.forget();
       attempts += 1;
-      this.tell({ kind: "state", state: "reconnecting", attempts, message: error.message });
+      const { message, reason } = error;
+      this.tell({ kind: "state", state: "reconnecting", attempts, message, reason });
       await this.pause(attempts, signal);
     }
   }
@@ -83,7 +86,7 @@ export class Feed {
     try {
       const request = { revision: this.revision || undefined };
       const both = AbortSignal.any([signal, silence.signal]);
-      for await (const part of stream("GraphService/Watch", request, both)) {
+      for await (const part of stream("GraphService/Watch", request, both, this.token)) {
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), LONGEST_SILENCE_MS);
         if (!isLive) this.tell({ kind: "state", state: "live", attempts: 0, message: "" });

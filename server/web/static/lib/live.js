@@ -6,13 +6,16 @@ import { seconds } from "./words.js";
 
 // The views look again at most twice a second.
 const CHANGES_MS = 500;
+// A stream may break and be back at once; who has not answered for so long is away.
+const SILENT_MS = 10_000;
 // More rows than that at once: looking at everything again is less work.
 const MOST_ROWS = 2_000;
 
 /**
  * @typedef {Object} Liveness
- * @property {"off"|"connecting"|"live"|"reconnecting"|"down"|"refused"} state down = a second
- *   attempt failed too; refused = the caller may not watch
+ * @property {"off"|"connecting"|"live"|"reconnecting"|"down"|"warming"|"refused"} state down = a second
+ *   attempt failed too, or the last answer is long ago; warming = it answers, but reads the
+ *   graph yet; refused = the caller may not watch
  * @property {string} message why there is no stream
  * @property {string} revision
  * @property {number} lag in seconds, when the last answer came
@@ -31,7 +34,7 @@ class Live extends EventTarget {
     observe((_, error) => {
       if (error?.code === "unreachable") return;
       this.set({ answered: Date.now() });
-      if (this.now.state === "reconnecting" || this.now.state === "down") this.hurry();
+      if (["reconnecting", "down", "warming"].includes(this.now.state)) this.hurry();
     });
     document.addEventListener("visibilitychange", () => this.greet());
     addEventListener("pageshow", (event) => event.persisted && this.greet());
@@ -76,8 +79,10 @@ class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent("refused", { detail: error }));
   }
 
-  takeState({ state, attempts, message }) {
-    const shown = state === "reconnecting" && attempts > 1 ? "down" : state;
+  takeState({ state, attempts, message, reason }) {
+    if (reason === "NOT_READY") return this.set({ state: "warming", message, answered: Date.now() });
+    const isSilent = Date.now() - this.now.answered > SILENT_MS;
+    const shown = state === "reconnecting" && (attempts > 1 || isSilent) ? "down" : state;
     const answered = state === "live" ? Date.now() : this.now.answered;
     this.set({ state: shown, message, answered });
   }
