@@ -7,6 +7,7 @@ import { filterOf } from "../../parts/filters.js";
 export const HOPS = "1";
 export const MOST = 100;
 const MOST_SHOWN = 250;
+const METHOD = "GraphService/GetNeighbourhood";
 const LETTERS = { u: "DIRECTION_UPSTREAM", d: "DIRECTION_DOWNSTREAM" };
 
 /**
@@ -37,30 +38,34 @@ export function requestOf({ name, params }) {
  */
 export function commandOf(route) {
   const { params, name } = route;
-  const given = ["depgraph", "show", "--depth", params.hops || HOPS, "--effective"];
-  if (params.direction) given.push("--direction", params.direction);
-  if (params.stale) given.push("--include-stale");
-  // The command has no filters of dependencies; it shows more then.
-  return {
-    command: commandLine(given, [name]),
-    method: "GraphService/GetNeighbourhood",
-    request: requestOf(route),
-  };
+  const each = (option, text) => (text ? text.split(",").flatMap((value) => [option, value]) : []);
+  const given = [
+    ...["depgraph", "around", "--hops", params.hops || HOPS, "--top", params.most || MOST],
+    ...each("--direction", params.direction),
+    ...each("--mode", params.modes),
+    ...each("--criticality", params.criticalities),
+    ...each("--min-confidence", params.confidence),
+    ...(params.stale ? ["--include-stale"] : []),
+    ...openedOf(params).flatMap(({ team }) => (team ? ["--open", team] : [])),
+  ];
+  return { command: commandLine(given, [name]), method: METHOD, request: requestOf(route) };
 }
 
 /**
- * Read which groups are open: "u1.payments,d2." is the callers of team payments, and the callees at
- * two hops without a team.
+ * Read which groups are open: "u1.payments,d2.,d1+" is the callers of team payments, the callees at
+ * two hops without a team, and the callees of all teams that have no group of their own.
  *
  * @param {Object<string, string>} params
- * @returns {Array<{direction: string, depth: number, team?: string}>}
+ * @returns {Array<{direction: string, depth: number, team?: string, otherTeams?: true}>}
  */
 export function openedOf(params) {
   if (!params.opened) return [];
   return params.opened.split(",").map((each) => {
-    const [, letter, depth, team] = /^([ud])(\d+)\.(.*)$/s.exec(each) || [];
+    const [, letter, depth, team] = /^([ud])(\d+)(?:\.(.*)|\+)$/s.exec(each) || [];
     if (!letter) refuse(`"opened" in the address holds "${each}"; a group is written as u1.TEAM or d1.TEAM.`);
-    return { direction: LETTERS[letter], depth: Number(depth), ...(team ? { team: decoded(team) } : {}) };
+    const place = { direction: LETTERS[letter], depth: Number(depth) };
+    if (team === undefined) return { ...place, otherTeams: true };
+    return team ? { ...place, team: decoded(team) } : place;
   });
 }
 
@@ -91,8 +96,9 @@ function written(params) {
 }
 
 // Team names may hold commas: they are escaped once more than the address escapes them.
-function text({ direction, depth, team }) {
-  return `${direction === LETTERS.u ? "u" : "d"}${depth}.${encodeURIComponent(team || "")}`;
+function text({ direction, depth, team, otherTeams }) {
+  const side = direction === LETTERS.u ? "u" : "d";
+  return `${side}${depth}${otherTeams ? "+" : `.${encodeURIComponent(team || "")}`}`;
 }
 
 function decoded(team) {

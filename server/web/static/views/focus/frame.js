@@ -6,6 +6,7 @@ import { count, counted } from "../../lib/words.js";
 import { copyBar } from "../../parts/copy.js";
 import { filters } from "../../parts/filters.js";
 import { commandOf, MOST, openedOf } from "./address.js";
+import { groupName } from "./words.js";
 
 const FIELDS = ["hops", "direction", "modes", "criticalities", "stale", "confidence"];
 const STEPS = ["25", "50", String(MOST), "200", "250"];
@@ -107,7 +108,7 @@ export function tools(route, svg, side) {
 export function openGroups(params, onclose) {
   const buttons = openedOf(params).map((selector) => {
     const side = selector.direction === "DIRECTION_UPSTREAM" ? "callers" : "callees";
-    const text = `${selector.team || "no team"}, ${side} at ${counted(selector.depth, "hop")}`;
+    const text = `${groupName(selector)}, ${side} at ${counted(selector.depth, "hop")}`;
     const attributes = { type: "button", class: "small", "aria-label": `Close the group ${text}` };
     return h("button", { ...attributes, onclick: () => onclose(selector) }, h("bdi", {}, text), " ×");
   });

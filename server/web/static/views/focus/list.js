@@ -5,6 +5,7 @@ import { count, counted, words } from "../../lib/words.js";
 import { chip, nameOf } from "../../parts/chip.js";
 import { table } from "../../parts/table.js";
 import { columnOf } from "./picture.js";
+import { groupName } from "./words.js";
 
 const MOST_CALLS = 3;
 
@@ -54,8 +55,8 @@ function rowsOf(answer) {
       place(direction, depth) + (otherDepth ? ` (also ${counted(otherDepth, "hop")} on the other side)` : ""),
     calls: calls.get(service.serviceId) || [],
   }));
-  const groups = (answer.groups || []).map(({ selector, serviceCount, highestCriticality }) => ({
-    name: `${selector.team || "no team"}: ${counted(serviceCount, "service")}`,
+  const groups = (answer.groups || []).map(({ selector, serviceCount, highestCriticality, teamCount }) => ({
+    name: `${groupName(selector, teamCount)}: ${counted(serviceCount, "service")}`,
     selector,
     criticality: highestCriticality,
     team: selector.team,

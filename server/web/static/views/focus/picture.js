@@ -2,6 +2,7 @@
 
 import { withCycles } from "../../graph/cyclic.js";
 import { counted } from "../../lib/words.js";
+import { groupName } from "./words.js";
 
 export const MOST_NODES = 300;
 // Less than this is drawn as "low confidence".
@@ -84,7 +85,7 @@ function groupNodes(groups, room) {
   const ids = groups.map((group, index) => {
     const column = columns[index];
     // Not by position: the keyboard's focus stays on a group when the graph changes.
-    const id = own.has(index) ? `group ${column} ${group.selector.team || ""}` : `others ${column}`;
+    const id = own.has(index) ? groupId(column, group.selector) : `others ${column}`;
     const before = nodes.get(id);
     nodes.set(id, before ? joined(before, group) : groupNode(id, column, group, own.has(index)));
     return id;
@@ -92,10 +93,14 @@ function groupNodes(groups, room) {
   return { nodes: [...nodes.values()], idOf: (index) => ids[index] };
 }
 
-function groupNode(id, column, { selector, serviceCount, highestCriticality }, isOwn) {
+function groupId(column, { team, otherTeams }) {
+  return otherTeams ? `group ${column}` : `group ${column} ${team || ""}`;
+}
+
+function groupNode(id, column, { selector, serviceCount, highestCriticality, teamCount }, isOwn) {
   return {
     id,
-    label: isOwn ? selector.team || "no team" : "other teams",
+    label: isOwn ? groupName(selector, teamCount) : "other teams",
     kind: isOwn ? "group" : "others",
     column,
     count: serviceCount,
