@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from starlette.types import Receive, Scope, Send
 
+from server.concurrency import CooperativeYield
 from server.config import KIB, Limits
 from server.domain.errors import DomainError
 from server.rpc.answering import Answering
@@ -175,6 +176,8 @@ class _Stream:
         self.types = types
         self._send = send
         self._has_begun = False
+        # While its reader keeps up, sending a part waits for nothing.
+        self._yielding = CooperativeYield()
 
     async def succeed(self, _: bytes) -> None:
         """End the stream."""
@@ -200,6 +203,7 @@ class _Stream:
         await write(self._send, b"".join((b'{"result":', *written, b"}\n")))
         # Its bytes are counted as not sent until there is room for the next one.
         await write(self._send, b"")
+        await self._yielding.checkpoint()
 
 
 async def _fail(send: Send, status: Status) -> None:

@@ -21,8 +21,11 @@ from server.config import Limits
 from server.domain.errors import InvalidInputError, RequestTooLargeError, TooManyItemsError
 from server.rpc.reading import bounds_of
 from server.web import json_answers, json_requests
+from server.web.call import Sender
+from server.web.connect import _Question, _Stream
 from server.web.json_answers import json_pieces
 from server.web.json_requests import request_of
+from server.web.messages import types_of
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 KINDS: list[type[Message]] = [
@@ -183,6 +186,31 @@ async def test_other_work_runs_while_a_long_list_is_read_and_written() -> None:
     assert rounds > 10
     rounds = 0
     assert await request_of(text, BatchUpsertServicesRequest, BATCH) == message.SerializeToString()
+    assert rounds > 10
+    counting.cancel()
+
+
+async def test_other_work_runs_while_a_stream_of_many_short_parts_is_sent() -> None:
+    sent = rounds = 0
+
+    async def send(_: Any) -> None:
+        nonlocal sent
+        sent += 1
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    types = types_of("/depgraph.v1.GraphService/GetAdjacencyList")
+    stream = _Stream(Sender("ipv4:127.0.0.1:1"), _Question(True, {}, None), types, send)
+    part = graph.GetAdjacencyListResponse(service_id="a", target_service_ids=["b"]).SerializeToString()
+    counting = asyncio.create_task(count())
+    for _ in range(2_000):
+        await stream.context.write(part)
+    assert sent > 2_000
+    # A tenth of a second of work in slices of half a millisecond.
     assert rounds > 10
     counting.cancel()
 
