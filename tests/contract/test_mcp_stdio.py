@@ -16,9 +16,10 @@ import pytest
 
 from server.app import Application
 from server.config import Settings
-from tests.support.agents import agent_by_http, agent_by_stdio
+from tests.support.agents import WAITING, Agent, agent_by_http, agent_by_stdio
 from tests.support.command import ROOT, clean_environment, depgraph_here
 from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.plain_sql import connected
 
 pytestmark = pytest.mark.one_transport
 
@@ -113,11 +114,25 @@ async def test_a_server_that_comes_back_is_asked_again_and_both_ways_answer_alik
         gone = await agent.refusal("find_services")
         async with Application(replace(settings, listen=listening.plain), report=lambda _: None):
             by_stdio = await agent.call("check_change", **CHANGE)
+            await _cancel_a_waiting_call(agent, database_url)
             both = await asyncio.gather(*(agent.text("find_services") for _ in range(20)))
     assert "start a server with 'depgraph serve'" in gone
     varying = {"revision": "", "lag_seconds": 0}
     assert by_stdio.structured_content | varying == by_http.structured_content | varying
     assert all(text.startswith("0 services\n") for text in both)
+
+
+async def _cancel_a_waiting_call(agent: Agent, database_url: str) -> None:
+    """Give up a call that waits for a table; the server must see that."""
+    async with connected(database_url) as connection, connection.transaction():
+        await connection.execute("LOCK circular_dependency_alerts IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(agent.call("cycles"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await connection.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            while await connection.fetchval(WAITING):
+                await asyncio.sleep(0.01)
 
 
 def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,10 @@ from mcp_types import CallToolResult, TextContent
 from tests.support.command import ROOT, clean_environment
 
 PATIENCE_SECONDS = 60.0
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'circular_dependency_alerts'::regclass"
+)
+"""Counts calls that wait for the table of alerts, as ``cycles`` does while it is locked."""
 
 
 class Agent:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -69,32 +69,53 @@ class _Asking:
 
     def __init__(self, server: AskedServer) -> None:
         self._server = server
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def __call__(self, method: str, request: Message, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
         """Yield the answer or its parts; see ``Ask``."""
         try:
             own = OwnChannel(self._server)
-            async with own.channel as channel:
-                asked = request.SerializeToString()
-                said: Any = {"metadata": own.metadata, "timeout": self._server.timeout}
-                if types_of(method).is_stream:
-                    stream: grpc.aio.UnaryStreamMultiCallable[bytes, AnswerT]
-                    stream = channel.unary_stream(method, None, answer.FromString)
-                    async for part in stream(asked, **said):
-                        yield part
-                else:
-                    call: grpc.aio.UnaryUnaryMultiCallable[bytes, AnswerT]
-                    call = channel.unary_unary(method, None, answer.FromString)
-                    yield await call(asked, **said)
-        except grpc.aio.AioRpcError as error:
-            raise await self._failure(error) from error
         except CommandError as error:
             raise AskError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+        asked = request.SerializeToString()
+        said: Any = {"metadata": own.metadata, "timeout": self._server.timeout}
+        try:
+            if types_of(method).is_stream:
+                stream: grpc.aio.UnaryStreamMultiCallable[bytes, AnswerT]
+                stream = own.channel.unary_stream(method, None, answer.FromString)
+                parts = stream(asked, **said)
+                while (part := await _apart(parts.read())) is not grpc.aio.EOF:
+                    yield part
+            else:
+                call: grpc.aio.UnaryUnaryMultiCallable[bytes, AnswerT]
+                call = own.channel.unary_unary(method, None, answer.FromString)
+                yield await _apart(call(asked, **said))
+        except grpc.aio.AioRpcError as error:
+            raise await self._failure(error) from error
+        finally:
+            closing = asyncio.ensure_future(own.channel.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _failure(self, error: grpc.aio.AioRpcError) -> AskError:
         """Explain a failed call; finding out why there is no connection takes up to seconds."""
         message = await asyncio.to_thread(explain, error, self._server)
         return AskError(error.code(), message, _status(error))
+
+
+async def _apart(call: Awaitable[Any]) -> Any:
+    """
+    Wait for a call in a task of its own, and cancel it when the wait is cancelled.
+
+    gRPC raises a new ``CancelledError`` for a call that was cancelled. The package mcp, which knows
+    its own by their text, would end the whole connection.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait((task,))
+    finally:
+        task.cancel()
+    return task.result()
 
 
 def _status(error: grpc.aio.AioRpcError) -> "Status | None":

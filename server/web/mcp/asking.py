@@ -45,6 +45,10 @@ class AskError(Exception):
 
 async def one(ask: Ask, method: str, request: Message, answer: type[AnswerT]) -> AnswerT:
     """Ask a method whose answer is one message."""
+    found: AnswerT | None = None
+    # To its end: a generator that is left suspended keeps what the call holds.
     async for message in ask(method, request, answer):
-        return message
+        found = message
+    if found is not None:
+        return found
     raise AskError(grpc.StatusCode.INTERNAL, f"{method} ended without an answer")

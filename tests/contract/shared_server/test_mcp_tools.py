@@ -21,7 +21,7 @@ from server.app import Application
 from server.config import Settings
 from server.domain.live_graph import FullyConsistent
 from server.web.mcp.answer import MAX_BYTES, OUTPUT_SCHEMA
-from tests.support.agents import agent_by_http, text_of
+from tests.support.agents import WAITING, agent_by_http, text_of
 from tests.support.calls import FRESH, Stubs
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.following import PATIENCE
@@ -325,11 +325,6 @@ async def test_twenty_calls_at_once_are_all_answered(http_address: str) -> None:
         assert await asyncio.gather(*many) == [one] * 20
 
 
-WAITING = (
-    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'circular_dependency_alerts'::regclass"
-)
-
-
 async def test_a_request_that_is_given_up_ends_the_call(
     http_address: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
@@ -359,5 +354,8 @@ async def test_only_post_is_answered_and_a_wrong_tool_is_an_error_of_the_protoco
         headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
         answered = await http.post("/mcp", json=body, headers=headers)
         large = await http.post("/mcp", content=b" " * 300_000, headers=headers)
+        for foreign in ({"Host": "evil.test"}, {"Origin": "http://evil.test"}):
+            refused = await http.post("/mcp", json=body, headers=headers | foreign)
+            assert refused.status_code == 403
     assert "no such tool: 'delete_all'; there are find_services" in answered.text
     assert large.status_code == 413
