@@ -105,6 +105,8 @@ export function inWords({ nodes = [], calls = [], groupCount = 0, serviceCount =
     ? `${services} of ${groupName(asked, asked.name)}, and the ${things} that call them or are called. `
     : `${counted(groupCount, thing, things)} with ${services}: ` +
       `${counted(between, "call")} between them, ${count(within)} inside one of them. `;
+  if (!asked.isInside && groupCount === 1)
+    return [text, "Group by a key that tells services apart, or open it."];
   const others = nodes.find((each) => each.others !== undefined);
   if (!others) return [text];
   const more = h("a", { href: otherwise(asked, { nodes: MOST_NODES }) }, "Show more");
