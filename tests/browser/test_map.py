@@ -113,7 +113,7 @@ async def test_a_group_opens_to_its_services_and_back(open_page: OpenPage, stubs
     assert [row[0] for row in await listed(page, "Nodes")] == [label(each) for each in found.nodes]
     assert await listed(page, "Calls from one node to another") == calls_of(found)
     assert await page.get_by_role("button", name="Copy command").get_attribute("title") == (
-        "depgraph map --inside billing"
+        "depgraph map --inside billing --top 100"
     )
     await page.get_by_role("navigation", name="Where in the map").get_by_role("link").click()
     await Console.shown(page, "#/map")
@@ -142,7 +142,7 @@ async def test_services_are_grouped_by_a_key_of_their_metadata(open_page: OpenPa
     await open_tables(page)
     assert [row[0] for row in await listed(page, "Nodes")] == [each.group for each in found.nodes]
     assert await page.get_by_role("button", name="Copy command").get_attribute("title") == (
-        "depgraph map --by namespace"
+        "depgraph map --by namespace --top 100"
     )
     await Console.view(page, "#/map?by=nothing")
     await page.get_by_role("button", name=re.compile("^no nothing, group of")).click()
@@ -161,7 +161,7 @@ async def test_filters_are_those_of_the_question(open_page: OpenPage, stubs: Stu
     await open_tables(page)
     assert await listed(page, "Calls from one node to another") == calls_of(found)
     assert await page.get_by_role("button", name="Copy command").get_attribute("title") == (
-        "depgraph map --mode async --include-stale --nodes 300"
+        "depgraph map --mode async --include-stale --top 300"
     )
     await page.evaluate(
         "() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }"

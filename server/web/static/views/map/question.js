@@ -66,7 +66,8 @@ export function copiedOf({ request, name, by, isInside, most }) {
     ...(by ? ["--by", by] : []),
     ...(isInside ? ["--inside", name] : []),
     ...filterOptions(request.filter, request.includeStale),
-    ...(most === NODES ? [] : ["--nodes", most]),
+    "--top",
+    most,
   ];
   return { options, method: "GraphService/GetMap", request };
 }
