@@ -167,7 +167,7 @@ def test_a_hub_as_dot_has_short_labels_in_one_font(address: str) -> None:
         ("CHECKOUT", "'checkout'"),
         ("chekout", "'checkout'"),
         ("platform", f"'{HUB}'"),
-        ("Order-Management-35", f"'{member(350)}' or '{member(351)}' or '{member(352)}'"),
+        ("Order-Management-35", f"'{member(351)}' or '{member(354)}' or '{member(350)}'"),
     ],
 )
 def test_an_unknown_name_gets_names_in_any_case_and_by_a_part(

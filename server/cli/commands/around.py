@@ -71,7 +71,7 @@ def around(
     server: AskedServer,
 ) -> None:
     """
-    Show the services around one, most in groups.
+    Show what is around a service.
 
     Nearer services come first, then more critical ones, then those with more callers. Others are
     counted by team, and so are the calls between groups: even a service with thousands of callers

@@ -47,7 +47,7 @@ def draw_map(
     server: AskedServer,
 ) -> None:
     """
-    Show the whole graph by team, calls counted.
+    Show the graph by team, calls counted.
 
     With --by, services are grouped by a text of their metadata, such as a namespace. With --inside,
     the services of one group are listed, and the groups that they call or are called from.
