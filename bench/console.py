@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from tests.support.console_worlds import PACKAGES, write_packages
 if TYPE_CHECKING:
     from playwright.async_api import Browser, CDPSession, Page
 
-STARTS, PICTURES, SEARCHES, MOVES = 10, 40, 40, 200
+STARTS, PICTURES, SEARCHES, MOVES = 10, 25, 25, 200
 HOPS, SHOWN = 2, 100
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 HARNESS = Path(__file__).with_name("console.js")
@@ -64,7 +65,7 @@ def _with_many_around(address: str, names: list[str]) -> list[str]:
             request = GetNeighbourhoodRequest(service_id=name, max_depth=HOPS, max_services=SHOWN)
             if len(ask(request).neighbours) == SHOWN:
                 found.append(name)
-            if len(found) == MOVES:
+            if len(found) == PICTURES:
                 break
     return found
 
@@ -73,7 +74,7 @@ async def _figures(url: str, program: str, names: list[str]) -> list[Figure]:
     async with _chromium(program) as browser:
         figures = await _starts(browser, url)
         page = await _page(browser, url)
-        figures += await _first_pictures(page, names[:PICTURES])
+        figures += await _first_pictures(page, names)
         figures += await _searches(page, names[:SEARCHES])
         figures += await _frames(page)
         return figures + await _memory(page, names)
@@ -141,15 +142,15 @@ async def _memory(page: "Page", names: list[str]) -> list[Figure]:
     """What the page holds after many moves of the focus, by what it held after the first ones."""
     session = await page.context.new_cdp_session(page)
     await session.send("Performance.enable")
-    early = MOVES // 10
+    early = len(names)
     before: dict[str, float] = {}
-    for place, name in enumerate(names):
+    for place, name in enumerate(islice(cycle(names), MOVES)):
         await page.evaluate("(to) => bench.open(to)", _focus(name))
         if place + 1 == early:
             before = await _held(session)
     after = await _held(session)
     return [
-        Figure(f"memory of JavaScript after {len(names)} moves", after["JSHeapUsedSize"] / 2**20, "MiB"),
+        Figure(f"memory of JavaScript after {MOVES} moves", after["JSHeapUsedSize"] / 2**20, "MiB"),
         Figure(
             f"  by that after {early}", after["JSHeapUsedSize"] / before["JSHeapUsedSize"], "x", at_most=1.5
         ),

@@ -1,9 +1,10 @@
 """
 Make pictures of the console: every view, light, dark and on a phone.
 
-``python -m scripts.console_pictures FOLDER [--jaeger FILE] [--only PART]`` starts servers of its
-own: with the sample, with 1,000 services in 40 teams, and with the calls of a Jaeger file if one is
-given. It needs ``make tools`` and Chromium.
+``python -m scripts.console_pictures FOLDER [--jaeger FILE] [--only PART] [--docs]`` starts servers
+of its own: with the sample, with 1,000 services in 40 teams, and with the calls of a Jaeger file if
+one is given. It needs ``make tools`` and Chromium; ``--docs``, which takes the pictures of
+docs/console.md and puts them there with fewer colours, needs Pillow, which ``make bench`` installs.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from tests.support.channels import open_channel
 from tests.support.command import ROOT
 from tests.support.console_worlds import company_of_teams
 from tests.support.folders import open_folder
+from tests.support.required import required_package
 from tests.support.serving import serving
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ class World:
     seed: list[dict[str, Any]] | None = None
     jaeger: Path | None = None
 
+
+# Picture of docs/console.md, and what it is made of.
+DOCS = {
+    "console-focus": "shop-focus-light",
+    "console-cycle": "shop-cycle-light",
+    "console-phone": "shop-focus-phone",
+    "console-map": "teams-map-light",
+    "console-impact": "teams-impact-light",
+}
 
 SAMPLE = {
     "start": "#/",
@@ -146,6 +157,16 @@ async def show(page: "Page", address: str) -> None:
         await settled(page)
 
 
+def reduce(folder: Path) -> None:
+    """Put the pictures of docs/console.md there, with as many colours as a page has."""
+    image = required_package("PIL.Image")
+    for name, source in DOCS.items():
+        picture = image.open(folder / f"{source}.png").convert("RGB")
+        if source.endswith("phone"):
+            picture = picture.resize((PHONE["width"], PHONE["height"]))
+        picture.quantize(64, dither=image.Dither.NONE).save(ROOT / f"docs/{name}.png", optimize=True)
+
+
 def names(world: World, look: str, only: list[str]) -> list[str]:
     """Name the views to show."""
     return [
@@ -161,7 +182,9 @@ async def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jaeger", type=Path, help="a file for `depgraph import jaeger`")
     parser.add_argument("--only", action="append", default=[], help="part of a picture's name (repeatable)")
+    parser.add_argument("--docs", action="store_true", help="renew the pictures of docs/console.md")
     options = parser.parse_args()
+    options.only += DOCS.values() if options.docs else ()
     options.folder.mkdir(parents=True, exist_ok=True)
     async with chromium("--hide-scrollbars") as browser:
         for world in worlds(options.jaeger):
@@ -169,6 +192,8 @@ async def main() -> None:
                 with open_folder() as folder:
                     async with served(world, folder) as url:
                         await take(browser, url, world, options.folder, options.only)
+    if options.docs:
+        reduce(options.folder)
 
 
 if __name__ == "__main__":
