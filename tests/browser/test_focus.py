@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from depgraph.v1 import graph_service_pb2 as graph
+from depgraph.v1 import types_pb2 as types
 from tests.support.browser import PHONE, Console, OpenPage, Troubles
 
 if TYPE_CHECKING:
@@ -128,7 +129,14 @@ async def test_filters_stay_together_and_say_how_many_are_in_force(
     await page.get_by_role("button", name="Filters (2)").wait_for()
     await page.keyboard.press("Escape")
     assert "modes=sync%2Cunknown&criticalities=hard%2Cdegraded%2Cunknown" in page.url
-    kept = graph.EdgeFilter(communication_modes=[1, 3], criticalities=[1, 3, 4])
+    kept = graph.EdgeFilter(
+        communication_modes=[types.COMMUNICATION_MODE_SYNC, types.COMMUNICATION_MODE_UNKNOWN],
+        criticalities=[
+            types.DEPENDENCY_CRITICALITY_HARD,
+            types.DEPENDENCY_CRITICALITY_DEGRADED,
+            types.DEPENDENCY_CRITICALITY_UNKNOWN,
+        ],
+    )
     found = await around(stubs, CENTER, 2, filter=kept)
     await page.wait_for_function(
         "(count) => document.querySelectorAll('.picture .edge').length === count",
