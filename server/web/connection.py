@@ -2,33 +2,29 @@
 
 import asyncio
 import logging
-import re
+import math
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from server.config import KIB, MIB
+from server.config import MIB
 from server.web.call import CERTIFICATE
 from server.web.errors import Failure
+from server.web.guard import HEADERS
+from server.web.heads import END_OF_HEAD, MAX_HEAD_BYTES, body_of, wrong_head
 
 # What an application has not read of a request is read and dropped before its answer is sent, up to
 # so many bytes: many clients read no answer before they have sent all.
 _DROPPED_BYTES = 8 * MIB
-# In the head of a request. What servers and proxies read differently is a way to smuggle a request
-# past a proxy: a line that is folded, or ends with half of a line's end; a length given twice.
-_AMBIGUOUS = re.compile(rb"\n[ \t]|\r[^\n]|(?<!\r)\n|\0")
-_HEAD_BYTES = 16 * KIB
-_END_OF_HEAD = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
-_HOST = re.compile(rb"\nhost[ \t]*:", re.IGNORECASE)
+# Where the state of a request has the connection that it came by.
+_CONNECTION: Final = "connection"
 _CLOSE: Final = (b"connection", b"close")
 
 
@@ -49,136 +45,165 @@ class Times:
     idle: timedelta = timedelta(minutes=10)
 
 
-# What clients do wrong is no line of the log; what we do wrong is logged before uvicorn sees it.
-_SILENT = logging.getLogger("server.web.silent")
-_SILENT.disabled = True
+class Connection(asyncio.Protocol):
+    """
+    Stands before uvicorn's protocol, passes on what is clear, and ends what takes too long.
 
-
-class Connection(H11Protocol):
-    """See the module. ``lost`` is called at the end of the connection."""
+    Only the interfaces of asyncio and ASGI are between the two. ``config`` is that of
+    ``config_for``, ``lost`` is called at the end.
+    """
 
     def __init__(
         self,
+        application: ASGIApp,
         config: Config,
         state: ServerState,
         times: Times,
-        lost: Callable[[], None],
-        headers_of_all: list[tuple[bytes, bytes]],
+        lost: Callable[["Connection"], None],
     ) -> None:
-        super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.logger = self.access_logger = _SILENT
-        self.timeout_keep_alive = times.idle.total_seconds()  # type: ignore[assignment]
-        self._answer: ASGIApp = self.app
-        self.app = self._answer_in_time
+        self._application = application
+        self._of_requests: dict[str, Any] = {_CONNECTION: self}
+        self._http = H11Protocol(config, state, self._of_requests)
         self._times = times
         self._lost = lost
-        self._headers_of_all = headers_of_all
-        self._is_waiting = True
+        self._loop = asyncio.get_running_loop()
+        self._head = bytearray()
+        # Of the body of the request that began last; None = as long as its chunks say.
+        self._body_bytes: int | None = 0
+        # Requests that were taken and are not answered yet.
+        self._unanswered = 0
+        # What is not clear in the last head; nothing after it is taken.
+        self._wrong = ""
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        super().connection_made(transport)
-        certificate = _certificate_of(transport)
-        if certificate is not None:
-            self.app_state[CERTIFICATE] = certificate
+        self._transport = cast("asyncio.Transport", transport)
+        if (certificate := _certificate_of(transport)) is not None:
+            self._of_requests[CERTIFICATE] = certificate
         self._set_deadline(self._times.head)
+        self._http.connection_made(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         self._clear_deadline()
-        self.resume_writing()
-        super().connection_lost(error)
-        self._lost()
+        self._note_reading()
+        self._http.connection_lost(error)
+        self._lost(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client has sent."""
-        if self._is_waiting and self._deadline is None:
-            self._set_deadline(self._times.head)
-        super().data_received(data)
+        """Take what the client has sent: heads whole, once they are clear, bodies as they come."""
+        while data and not self._wrong:
+            if self._body_bytes is None:
+                self._http.data_received(data)
+                return
+            if self._body_bytes:
+                part, data = data[: self._body_bytes], data[self._body_bytes :]
+                self._body_bytes -= len(part)
+                self._http.data_received(part)
+                continue
+            if not self._head and not self._unanswered:
+                self._set_deadline(self._times.head)
+            data = self._take_head(data)
 
-    def handle_events(self) -> None:
-        """Handle what was received; h11 reads more forms of a head than are clear."""
-        if self.conn.their_state is h11.IDLE and (wrong := _wrong_head(self.conn.trailing_data[0])):
-            self.send_400_response(wrong)
-            return
-        super().handle_events()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, and close."""
-        if not (self._is_waiting or self.cycle.response_complete):
-            # Its body was broken off by something else: nobody can tell where an answer belongs.
-            self.transport.abort()
-            return
-        body = Failure.of(400, "invalid_argument", msg).body
-        length = (b"content-length", str(len(body)).encode())
-        headers = [*self._headers_of_all, (b"content-type", b"application/json"), length, _CLOSE]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self._close()
+    def eof_received(self) -> None:
+        """Take that the client sends no more."""
+        self._http.eof_received()
 
     def pause_writing(self) -> None:
         """Note that the client does not read as fast as it is answered."""
-        super().pause_writing()
+        self._http.pause_writing()
         self._expect_reading()
 
     def resume_writing(self) -> None:
         """Note that the client has read."""
-        super().resume_writing()
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        self._http.resume_writing()
+        self._note_reading()
 
-    async def _answer_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cycle = self.cycle
-        self._is_waiting = False
-        self._set_deadline(self._times.body, lambda: cycle.more_body)
+    def end(self) -> None:
+        """Close between requests: after the answer, if there is one to come."""
+        self._http.shutdown()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Take what belongs to the head of a request; returns the rest."""
+        searched = max(0, len(self._head) - len(END_OF_HEAD))
+        self._head += data
+        end = self._head.find(END_OF_HEAD, searched)
+        if (len(self._head) if end < 0 else end) > MAX_HEAD_BYTES:
+            self._refuse(f"the head of the request takes more than {MAX_HEAD_BYTES:,} bytes")
+            return b""
+        if end < 0:
+            return b""
+        end += len(END_OF_HEAD)
+        head, rest = bytes(self._head[:end]), bytes(self._head[end:])
+        self._head.clear()
+        if wrong := wrong_head(head):
+            self._refuse(wrong)
+            return b""
+        self._body_bytes = body_of(head)
+        self._unanswered += 1
+        self._http.data_received(head)
+        return rest
+
+    def _refuse(self, wrong: str) -> None:
+        """Refuse what is no clear request, once those before are answered, and close."""
+        self._wrong = wrong
+        if self._unanswered:
+            return
+        body = Failure.of(400, "invalid_argument", wrong).body
+        length = (b"content-length", str(len(body)).encode())
+        headers = [*HEADERS, (b"content-type", b"application/json"), length, _CLOSE]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self._transport.write(b"HTTP/1.1 400 Bad Request\r\n" + lines + b"\r\n" + body)
+        # A client that is still sending would lose the answer if its bytes were not read.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._set_deadline(self._times.head)
+        else:
+            self._close()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by the application, see ``_dispatch``."""
+        body = _Body(scope, receive)
+        self._set_deadline(self._times.body, lambda: body.has_more)
+        # Where the chunks end, and another head begins, only uvicorn knows.
+        closes = self._body_bytes is None
 
         async def send_after_body(message: Message) -> None:
-            if message["type"] == "http.response.start" and cycle.more_body:
-                await self._drop_body(receive, scope)
-                if cycle.more_body:
+            if message["type"] == "http.response.start":
+                await body.drop()
+                if closes or body.has_more:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
         try:
-            await self._answer(scope, receive, send_after_body)
+            await self._application(scope, body.receive, send_after_body)
         finally:
-            self._clear_deadline()
-            self._is_waiting = True
-            if self.transport.is_closing():
+            self._unanswered -= 1
+            self._set_deadline(self._times.head if self._head else self._times.idle)
+            if self._transport.is_closing():
                 self._close()
-
-    async def _drop_body(self, receive: Receive, scope: Scope) -> None:
-        """Read the rest of a body, unless its client waits to send it, or it is too long."""
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        room = _DROPPED_BYTES
-        if self.cycle.waiting_for_100_continue or (length.isdigit() and int(length) > room):
-            return
-        while self.cycle.more_body and room > 0:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            room -= len(message["body"])
+            elif self._wrong:
+                self._refuse(self._wrong)
 
     def _close(self) -> None:
         """Close when the client has read what was sent, or when it takes too long."""
-        self.transport.close()
-        self.loop.call_later(self._times.unread.total_seconds(), self.transport.abort)
+        self._transport.close()
+        self._loop.call_later(self._times.unread.total_seconds(), self._transport.abort)
 
     def _set_deadline(self, length: timedelta, is_late: Callable[[], bool] = lambda: True) -> None:
         self._clear_deadline()
 
         def end() -> None:
             if is_late():
-                self.transport.abort()
+                self._transport.abort()
 
-        self._deadline = self.loop.call_later(length.total_seconds(), end)
+        self._deadline = self._loop.call_later(length.total_seconds(), end)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:
@@ -187,15 +212,71 @@ class Connection(H11Protocol):
 
     def _expect_reading(self) -> None:
         """Close the connection if its client reads nothing for too long."""
-        unread = self.transport.get_write_buffer_size()
+        unread = self._transport.get_write_buffer_size()
 
         def look() -> None:
-            if self.transport.get_write_buffer_size() >= unread:
-                self.transport.abort()
+            if self._transport.get_write_buffer_size() >= unread:
+                self._transport.abort()
             else:
                 self._expect_reading()
 
-        self._reading = self.loop.call_later(self._times.unread.total_seconds(), look)
+        self._reading = self._loop.call_later(self._times.unread.total_seconds(), look)
+
+    def _note_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+
+class _Body:
+    """The body of a request, as the application receives it."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.has_more = True
+        self._receive = receive
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        # Its client may wait for a word before it sends the body, which reading it would give.
+        self._may_drop = headers.get(b"expect", b"").lower() != b"100-continue"
+        self._may_drop &= length.isdigit() and int(length) <= _DROPPED_BYTES
+
+    async def receive(self) -> Message:
+        """Receive the next part."""
+        self._may_drop |= self.has_more
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self.has_more = False
+        return message
+
+    async def drop(self) -> None:
+        """Read the rest, unless its client waits to send it, or it is too long."""
+        room = _DROPPED_BYTES
+        while self._may_drop and self.has_more and room > 0:
+            room -= len((await self.receive()).get("body", b""))
+
+
+async def _dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+    """Have a request answered by the connection that it came by."""
+    await scope["state"][_CONNECTION].answer(scope, receive, send)
+
+
+def config_for(times: Times) -> Config:
+    """Make the settings of uvicorn, for all connections."""
+    config = Config(
+        _dispatch,
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        # Whatever it would log is either no fault of ours, or logged before.
+        log_level=logging.CRITICAL + 1,
+        # The deadline here comes before.
+        timeout_keep_alive=math.ceil(times.idle.total_seconds()) + 1,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+    )
+    config.load()
+    return config
 
 
 def _certificate_of(transport: Any) -> bytes | None:
@@ -203,17 +284,3 @@ def _certificate_of(transport: Any) -> bytes | None:
     connected = transport.get_extra_info("ssl_object")
     shown = None if connected is None else connected.getpeercert(binary_form=True)
     return None if shown is None else ssl.DER_cert_to_PEM_cert(shown).encode()
-
-
-def _wrong_head(received: bytes) -> str:
-    """Say what of the head of a request is ambiguous, as far as it is there; empty = nothing."""
-    head = received.partition(_END_OF_HEAD)[0]
-    if len(head) > _HEAD_BYTES:
-        return f"the head of the request takes more than {_HEAD_BYTES:,} bytes"
-    if _AMBIGUOUS.search(head):
-        return "the head of the request has a folded line, or a line without its whole end"
-    if len(_LENGTH.findall(head)) > 1:
-        return "the request says twice how long it is"
-    if len(_HOST.findall(head)) > 1:
-        return "the request has more than one header Host"
-    return ""

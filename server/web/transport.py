@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server.config import Limits
@@ -17,9 +16,9 @@ from server.rpc.answering import Answering
 from server.rpc.listening import resolved
 from server.rpc.methods import Method
 from server.web.connect import ConnectMethods
-from server.web.connection import Connection, Times
+from server.web.connection import Connection, Times, config_for
 from server.web.console import Console
-from server.web.guard import HEADERS, Guard
+from server.web.guard import Guard
 from server.web.in_process import Calls
 from server.web.tls import TlsContexts
 
@@ -68,11 +67,17 @@ class HttpTransport:
         self._methods = ConnectMethods(calls or Calls(), limits)
         self._console = Console(is_serving)
         self._mounts = mounts
+        self._config = config_for(self._times)
+        # Uvicorn's own; it holds the tasks that answer.
         self._state = ServerState()
+        self._connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._open = 0
+
+    @property
+    def _open(self) -> int:
+        return len(self._connections) + len(self._handshakes)
 
     def serve(self, methods: Sequence[Method], answering: Answering) -> None:
         """Set the methods to serve."""
@@ -91,11 +96,7 @@ class HttpTransport:
                 continue
             self._sockets.append(opened)
             bound = opened.getsockname()[1]
-        guarded = Guard(self._dispatch, (host.strip("[]"), *self._names))
-        self._config = Config(
-            guarded, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
-        )
-        self._config.load()
+        self._guarded = Guard(self._dispatch, (host.strip("[]"), *self._names))
         return bound
 
     def _bound(self, family: int, kind: int, where: tuple[object, ...]) -> socket.socket:
@@ -127,16 +128,16 @@ class HttpTransport:
             task.cancel()
         for listening in self._sockets:
             listening.close()
-        for connection in tuple(self._state.connections):
-            connection.shutdown()
+        for connection in tuple(self._connections):
+            connection.end()
         if flush is not None and self._state.tasks:
             await asyncio.wait(self._state.tasks, timeout=flush.total_seconds())
         tasks = (*self._accepting, *self._handshakes, *self._state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in tuple(self._state.connections):
-            connection.transport.abort()
+        for connection in tuple(self._connections):
+            connection.abort()
         # Each is closed in the next rounds of the event loop, which may be the last ones.
         for _ in range(_CLOSING_ROUNDS):
             await asyncio.sleep(0)
@@ -152,41 +153,33 @@ class HttpTransport:
             if self._open >= self._limits.max_connections:
                 connected.close()
                 continue
-            self._open += 1
             task = asyncio.create_task(self._connect(connected))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
     async def _connect(self, connected: socket.socket) -> None:
         """Begin to speak HTTP on a connection, after TLS if there is any."""
-        loop, made = asyncio.get_running_loop(), False
-
-        def connection() -> Connection:
-            return Connection(self._config, self._state, self._times, self._count_closed, HEADERS)
-
+        connection = Connection(
+            self._guarded, self._config, self._state, self._times, self._connections.discard
+        )
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is None:
-                await loop.connect_accepted_socket(connection, connected)
-            else:
-                await loop.connect_accepted_socket(
-                    connection,
-                    connected,
-                    ssl=self._tls.current(),
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                    ssl_shutdown_timeout=_HANDSHAKE_SECONDS,
-                )
-            made = True
+            context = None if self._tls is None else self._tls.current()
+            wait = None if context is None else _HANDSHAKE_SECONDS
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection,
+                connected,
+                ssl=context,
+                ssl_handshake_timeout=wait,
+                ssl_shutdown_timeout=wait,
+            )
+            self._connections.add(connection)
         # Without a handshake nobody is there to be told.
         except OSError:
-            pass
-        finally:
-            if not made:
-                connected.close()
-                self._count_closed()
-
-    def _count_closed(self) -> None:
-        self._open -= 1
+            connected.close()
+        except BaseException:
+            connected.close()
+            raise
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

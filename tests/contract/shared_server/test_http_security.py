@@ -189,7 +189,6 @@ UNCLEAR = {
     "an unknown encoding": f"{CALL}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "an encoding that looks like chunked": f"{CALL}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "two encodings": f"{CALL}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a chunk without a size": f"{CALL}Transfer-Encoding: chunked\r\n\r\nz\r\n\r\n",
     "a folded line": f"{GET}X: a\r\n b\r\n\r\n",
     "a folded encoding": f"{CALL}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
     "a line that ends with a carriage return": f"{GET}X: a\rY: b\r\n\r\n",
@@ -225,6 +224,14 @@ async def test_a_request_that_is_not_clear_is_refused_and_the_connection_closed(
     assert b"content-security-policy" in answer
 
 
+async def test_a_chunk_without_a_size_is_refused_and_the_connection_closed(address: str) -> None:
+    text = f"{CALL}Transfer-Encoding: chunked\r\n\r\nz\r\n\r\n{GET}Connection: close\r\n\r\n"
+    status, answer = await exchange(address, text.encode())
+    assert status == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"SERVING" not in answer
+
+
 async def test_a_second_request_that_is_not_clear_is_refused_as_the_first_is(address: str) -> None:
     for second in (UNCLEAR["a folded line"], UNCLEAR["two hosts"], UNCLEAR["a length and chunks"]):
         status, answer = await exchange(address, f"{GET}\r\n{second}".encode())
@@ -240,7 +247,10 @@ async def test_requests_after_one_another_on_one_connection_are_answered(address
 
 
 async def test_a_head_that_comes_byte_by_byte_is_judged_as_a_whole(address: str) -> None:
-    for text, expected in ((f"{GET}X: a\r\nConnection: close\r\n\r\n", 200), (f"{GET}X: a\r\n b\r\n", 400)):
+    for text, expected in (
+        (f"{GET}X: a\r\nConnection: close\r\n\r\n", 200),
+        (f"{GET}X: a\r\n b\r\n\r\n", 400),
+    ):
         raw = await Raw.to(address)
         for byte in text.encode():
             await raw.send(bytes([byte]))
