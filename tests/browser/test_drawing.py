@@ -431,3 +431,38 @@ async def _place(page: "Page") -> tuple[float, float]:
 async def _moved(page: "Page") -> None:
     """Wait until the picture has come to rest."""
     await page.wait_for_function("() => !document.querySelector('#drawn .picture.moving')")
+
+
+BOUNDED = """
+async ([picture, most]) => {
+  const { bounded } = await import("/graph/bounded.js");
+  return bounded(picture, most);
+}
+"""
+
+
+async def test_of_many_arrows_those_that_say_most_are_drawn(page: "Page") -> None:
+    columns = {"middle": 0} | {f"n{number}": 1 + number % 3 for number in range(100)}
+    pairs = itertools.islice(itertools.permutations(columns, 2), 3_000)
+    edges = [{"source": a, "target": b, "mode": "sync", "count": hash_of(a + b)} for a, b in pairs]
+    nodes = [
+        {"id": name, "label": name, "kind": "group", "column": column} for name, column in columns.items()
+    ]
+    picture = {"nodes": nodes, "edges": edges}
+    shown = await page.evaluate(BOUNDED, [picture, 600])
+    kept = [(edge["source"], edge["target"]) for edge in shown["edges"]]
+    assert shown["allEdges"] == len(edges)
+    assert len(kept) == len(set(kept)) <= 600 + len(columns)
+    # Every node that calls towards the middle, or is called from there, still does.
+    inward = {
+        outer
+        for edge in edges
+        for outer, inner in ((edge["source"], edge["target"]), (edge["target"], edge["source"]))
+        if columns[outer] > columns[inner]
+    }
+    assert inward <= {end for pair in kept for end in pair}
+    assert await page.evaluate(BOUNDED, [picture, len(edges)]) == picture
+
+
+def hash_of(text: str) -> int:
+    return 1 + sum(map(ord, text)) * 7_919 % 100

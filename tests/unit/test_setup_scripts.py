@@ -191,18 +191,23 @@ def test_a_package_without_a_wheel_is_one_sentence(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "environment", "arguments"),
     [
-        ([], {}, "serve --seed-file examples/online_shop.json"),
+        ([], {}, "serve --http-listen 127.0.0.1:8051 --seed-file examples/online_shop.json"),
         (
             [],
-            {"DEPGRAPH_LISTEN": "127.0.0.1:7", "DEPGRAPH_DATA_DIR": "elsewhere"},
+            {
+                "DEPGRAPH_LISTEN": "127.0.0.1:7",
+                "DEPGRAPH_HTTP_LISTEN": "127.0.0.1:9",
+                "DEPGRAPH_DATA_DIR": "elsewhere",
+            },
             "serve --seed-file examples/online_shop.json",
         ),
         (
-            ["LISTEN=127.0.0.1:8", "DATA_DIR=here"],
+            ["LISTEN=127.0.0.1:8", "HTTP_LISTEN=127.0.0.1:9", "DATA_DIR=here"],
             {"DEPGRAPH_LISTEN": "127.0.0.1:7"},
-            "serve --listen 127.0.0.1:8 --data-dir here --seed-file examples/online_shop.json",
+            "serve --listen 127.0.0.1:8 --http-listen 127.0.0.1:9 --data-dir here "
+            "--seed-file examples/online_shop.json",
         ),
-        ([], {"DEPGRAPH_SEED_FILE": "mine.json"}, "serve"),
+        ([], {"DEPGRAPH_SEED_FILE": "mine.json"}, "serve --http-listen 127.0.0.1:8051"),
     ],
 )
 def test_make_run_leaves_to_the_environment_what_it_is_not_given(

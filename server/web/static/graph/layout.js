@@ -33,7 +33,7 @@ import { word } from "./marks.js";
  * @property {boolean} [isMarked] what the picture is about: a path, a cycle
  * @property {boolean} [isCyclic] on a cycle of the picture
  */
-/** @typedef {{nodes: Node[], edges: Edge[]}} Picture */
+/** @typedef {{nodes: Node[], edges: Edge[], allEdges?: number}} Picture allEdges: if some are left out */
 /**
  * @typedef {{node: Node, x: number, y: number, width: number, height: number, strip: number}} Box
  *   x and y of its left top corner

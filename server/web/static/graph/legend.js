@@ -1,6 +1,7 @@
 // What the signs of a picture mean: those that it uses.
 
 import { h, s } from "../lib/dom.js";
+import { count } from "../lib/words.js";
 import { cycleMark, staleMark } from "./elements.js";
 import { mark, outline, word } from "./marks.js";
 
@@ -26,10 +27,11 @@ const MODES = {
  * @property {boolean} [cyclic]
  * @property {boolean} [marked]
  * @property {boolean} [counted]
+ * @property {string} [bounded] how many arrows are drawn, if not all
  */
 
 /** Find what a picture uses. @param {import("./layout.js").Picture} picture @returns {Uses} */
-export function usesOf({ nodes, edges }) {
+export function usesOf({ nodes, edges, allEdges }) {
   const services = nodes.filter((node) => node.kind === "service");
   const kindOf = (node) => (word(node.serviceKind) === "unknown" ? "service" : word(node.serviceKind));
   const soft = (edge) => ["soft", "degraded"].includes(word(edge.criticality));
@@ -45,6 +47,7 @@ export function usesOf({ nodes, edges }) {
     cyclic: edges.some((edge) => edge.isCyclic),
     marked: edges.some((edge) => edge.isMarked),
     counted: edges.some((edge) => edge.count > 1),
+    bounded: allEdges && `${count(edges.length)} of ${count(allEdges)} arrows: those of most calls`,
   };
 }
 
@@ -62,6 +65,7 @@ export function legend(uses) {
     uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),
     uses.faint && entry(line("sync faint"), "thin: low confidence"),
     uses.counted && entry(number(), "number of calls in one arrow; thicker: more"),
+    uses.bounded && h("li", {}, uses.bounded),
   ];
   return h("ul", { class: "legend", "aria-label": "Legend" }, ...entries.flat());
 }

@@ -1,5 +1,6 @@
 // A neighbourhood, as the server answers it, as a picture: callers to the left, callees to the right.
 
+import { bounded } from "../../graph/bounded.js";
 import { withCycles } from "../../graph/cyclic.js";
 import { counted } from "../../lib/words.js";
 import { groupName } from "./words.js";
@@ -31,7 +32,7 @@ export function pictureOf(answer) {
   const groups = groupNodes(answer.groups || [], MOST_NODES - services.length);
   const dependencies = (answer.dependencies || []).map(dependencyEdge);
   const calls = groupEdges(answer, groups.idOf);
-  return withCycles({ nodes: [...services, ...groups.nodes], edges: [...dependencies, ...calls] });
+  return bounded(withCycles({ nodes: [...services, ...groups.nodes], edges: [...dependencies, ...calls] }));
 }
 
 /** @param {string} direction @param {number} depth @returns {number} */

@@ -3,6 +3,7 @@
 import { call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { count } from "../../lib/words.js";
+import { bounded } from "../../graph/bounded.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
@@ -145,7 +146,7 @@ function pictured({ center, neighbours = [], groups = [], dependencies = [], gro
   const calls = dependencies.map((each) =>
     pictureEdge(serviceNode(each.sourceServiceId), serviceNode(each.targetServiceId), [each]),
   );
-  return { nodes, edges: [...calls, ...groupCalls.map((each) => groupEdge(each, groups))] };
+  return bounded({ nodes, edges: [...calls, ...groupCalls.map((each) => groupEdge(each, groups))] });
 }
 
 function groupNode(group) {
