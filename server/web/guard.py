@@ -10,7 +10,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.rpc.errors import unexpected_error
+from server.web.call import Sender
 from server.web.errors import Failure
+from server.web.refusals import Refusals
 from server.web.responses import refuse
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,7 @@ class Guard:
 
     def __init__(self, application: ASGIApp, names: Iterable[str]) -> None:
         self._application = application
+        self._refusals = Refusals()
         self._names = frozenset(name.lower().rstrip(".") for name in (_LOCALHOST, *names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,8 +64,10 @@ class Guard:
                 message["headers"] = [*given, *added, date]
             await send(message)
 
-        failure = self._failure(scope)
-        if failure is not None:
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            kind, failure = refusal
+            self._refusals.note(kind, failure.message, Sender.of(scope).peer)
             await refuse(failure, send_with_headers)
             return
         try:
@@ -77,24 +82,25 @@ class Guard:
             internal = Failure.of(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", stand_in.message)
             await refuse(internal, send_with_headers)
 
-    def _failure(self, scope: Scope) -> Failure | None:
+    def _refusal(self, scope: Scope) -> tuple[str, Failure] | None:
+        """Decide about a request: a kind for the log, and the answer; None = it may go on."""
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         if scope["http_version"] not in _VERSIONS:
-            return _unclear("the server speaks HTTP/1.1")
+            return "unclear", _unclear("the server speaks HTTP/1.1")
         if not scope["raw_path"].startswith(b"/"):
-            return _unclear("the target of the request has to be a path")
+            return "unclear", _unclear("the target of the request has to be a path")
         host = headers.get(b"host", "").lower()
         if not self._is_own(host):
-            return _denied(
+            return "host", _denied(
                 f"this server is not known as {host!r}: ask by its address, or start it with "
                 "--http-host NAME for each other name that it has"
             )
         origin = headers.get(b"origin")
         if origin is not None and origin.lower().partition("://")[2] != host:
-            return _denied(f"the server answers no page of another site ({origin})")
+            return "origin", _denied(f"the server answers no page of another site: {origin!r}")
         site = headers.get(b"sec-fetch-site", _OWN_SITES[0])
         if site not in _OWN_SITES and not _is_navigation(scope, headers):
-            return _denied("the server answers no page of another site")
+            return "origin", _denied("the server answers no page of another site")
         return None
 
     def _is_own(self, host: str) -> bool:
