@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from server.cli.addresses import checked_addresses, checked_tls, checked_transport
+from server.cli.addresses import checked_addresses, checked_hosts, checked_tls, checked_transport
 from server.config import Addresses, TlsSettings
 from tests.support.certificates import Authority, CertificateFiles
 
@@ -71,6 +71,67 @@ def test_no_plaintext_needs_an_address_with_tls() -> None:
 def test_probes_are_answered_anywhere() -> None:
     found = checked_addresses("127.0.0.1:0", None, "0.0.0.0:50052", None, allow_plaintext=False)
     assert found == Addresses("127.0.0.1:0", health="0.0.0.0:50052")
+
+
+def test_http_in_plaintext_stays_on_this_host_unless_it_is_allowed() -> None:
+    for address in ("0.0.0.0:8051", "[::]:8051", "192.0.2.7:8051"):
+        with pytest.raises(typer.BadParameter) as refused:
+            checked_addresses("127.0.0.1:0", None, None, address, allow_plaintext=False)
+        assert refused.value.param_hint == "--http-listen"
+        for way in (address, "--tls-cert and --tls-key", "--allow-plaintext"):
+            assert way in str(refused.value)
+        allowed = checked_addresses("127.0.0.1:0", None, None, address, allow_plaintext=True)
+        assert allowed == Addresses("127.0.0.1:0", http=address)
+        by_tls = checked_addresses("127.0.0.1:0", None, None, address, allow_plaintext=False, is_https=True)
+        assert by_tls == Addresses("127.0.0.1:0", http=address, is_https=True)
+    found = checked_addresses("127.0.0.1:0", None, None, "127.0.0.1:8051", allow_plaintext=False)
+    assert found.console == "http://127.0.0.1:8051/"
+
+
+def test_tls_for_http_does_not_allow_calls_in_plaintext_elsewhere() -> None:
+    with pytest.raises(typer.BadParameter) as refused:
+        checked_addresses("0.0.0.0:0", None, None, "0.0.0.0:0", allow_plaintext=False, is_https=True)
+    assert refused.value.param_hint == "--listen"
+
+
+def test_http_alone_may_have_a_certificate(files: CertificateFiles) -> None:
+    settings = TlsSettings(cert=files.cert, key=files.key, client_ca=files.client_ca)
+    found = checked_tls(None, files.cert, files.key, files.client_ca, http_listen="0.0.0.0:0")
+    assert found == settings
+    assert checked_tls(None, None, None, None, http_listen="127.0.0.1:0") is None
+    for cert, key, authority in (
+        (files.cert, None, None),
+        (None, files.key, None),
+        (None, None, files.client_ca),
+    ):
+        with pytest.raises(typer.BadParameter, match="--tls-cert FILE and --tls-key FILE") as refused:
+            checked_tls(None, cert, key, authority, http_listen="127.0.0.1:0")
+        assert refused.value.param_hint == "--http-listen"
+
+
+@pytest.mark.parametrize(
+    "name", ["graph", "graph.example.com", "GRAPH-1.svc.cluster.local", "xn--4ca.de", "a_b"]
+)
+def test_a_name_for_http_is_one_that_a_browser_sends(name: str) -> None:
+    assert checked_hosts([name, "other"], "127.0.0.1:0") == (name, "other")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "http://graph", "graph:8051", "graph/", "*.example.com", "-graph", ".graph", "grä", "a b", "a\n"],
+)
+def test_what_is_no_name_of_a_host_is_refused(name: str) -> None:
+    with pytest.raises(
+        typer.BadParameter, match=r"no name of a host: give one such as depgraph\.example\.com"
+    ):
+        checked_hosts([name], "127.0.0.1:0")
+
+
+def test_a_name_for_http_needs_an_address_of_http() -> None:
+    with pytest.raises(typer.BadParameter, match="--http-listen HOST:PORT") as refused:
+        checked_hosts(["graph"], None)
+    assert refused.value.param_hint == "--http-host"
+    assert checked_hosts(None, None) == ()
 
 
 def test_tls_needs_a_certificate_and_its_key(files: CertificateFiles) -> None:
