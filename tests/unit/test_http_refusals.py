@@ -6,7 +6,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.rpc.call_log import WINDOW
-from server.web import refusals
 from server.web.guard import Guard
 from server.web.refusals import Refusals
 
@@ -17,7 +16,7 @@ PEER = "ipv4:192.0.2.7:1234"
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which tests change."""
     now = [1_000.0]
-    monkeypatch.setattr(refusals.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("server.web.refusals.time.monotonic", lambda: now[0])
     return now
 
 
@@ -66,7 +65,7 @@ async def test_what_the_guard_refuses_is_found_in_the_log(
 ) -> None:
     sent: list[Any] = []
 
-    async def answer(*_: Any) -> None:
+    async def answer(*_: Any) -> Any:
         raise AssertionError("it is not asked")
 
     async def send(message: Any) -> None:
