@@ -204,8 +204,10 @@ def test_a_package_without_a_wheel_is_one_sentence(checkout: Path) -> None:
         (
             ["LISTEN=127.0.0.1:8", "HTTP_LISTEN=127.0.0.1:9", "DATA_DIR=here"],
             {"DEPGRAPH_LISTEN": "127.0.0.1:7"},
-            "serve --listen 127.0.0.1:8 --http-listen 127.0.0.1:9 --data-dir here "
-            "--seed-file examples/online_shop.json",
+            (
+                "serve --listen 127.0.0.1:8 --http-listen 127.0.0.1:9 --data-dir here "
+                "--seed-file examples/online_shop.json"
+            ),
         ),
         ([], {"DEPGRAPH_SEED_FILE": "mine.json"}, "serve --http-listen 127.0.0.1:8051"),
     ],
