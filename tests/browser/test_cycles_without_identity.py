@@ -9,7 +9,7 @@ import pytest
 from depgraph.v1.alert_service_pb2 import ListAlertEventsRequest, ListAlertsRequest
 from depgraph.v1.analysis_service_pb2 import SuggestCutsRequest
 from depgraph.v1.types_pb2 import ALERT_STATUS_OPEN, CircularDependencyAlert
-from tests.support.browser import PATIENCE_SECONDS, PHONE, OpenPage, expect, violations
+from tests.support.browser import PATIENCE_SECONDS, PHONE, OpenPage, expect, view, violations
 from tests.support.calls import Stubs
 from tests.support.command import ROOT
 from tests.support.console_worlds import nasty_names
@@ -68,6 +68,18 @@ async def test_the_cycle_is_drawn_and_the_cuts_are_those_of_the_answer(
     )
     assert await page.locator(".members a").all_inner_texts() == list(alert.members)
     assert await violations(page) == []
+
+
+async def test_the_cycle_is_looked_up_by_one_request(open_page: OpenPage, stubs: Stubs) -> None:
+    alert = await alert_of_size(stubs, SHOP)
+    page = await open_page("#/drift")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    await view(page, f"#/cycles/{alert.id}")
+    await expect(page.locator("svg.picture .node:not(.unknown)")).to_have_count(SHOP)
+    await expect(page.locator("svg.picture .edge.sync")).to_have_count(SHOP)
+    assert asked.count("BatchTraverse") == 1
+    assert not {"GetService", "FindPaths"} & set(asked)
 
 
 async def test_names_stay_text_and_fit_a_phone(open_page: OpenPage, stubs: Stubs) -> None:

@@ -466,3 +466,25 @@ async def test_of_many_arrows_those_that_say_most_are_drawn(page: "Page") -> Non
 
 def hash_of(text: str) -> int:
     return 1 + sum(map(ord, text)) * 7_919 % 100
+
+
+async def test_a_picture_that_is_out_of_sight_is_not_drawn_again(page: "Page") -> None:
+    await page.evaluate(DRAW, columns_picture(17, 25))
+    changes = await page.evaluate(
+        """async () => {
+          const room = document.getElementById("drawn");
+          const frames = async () => {
+            for (let count = 0; count < 5; count++) await new Promise(requestAnimationFrame);
+          };
+          await frames();
+          let changes = 0;
+          const seen = new MutationObserver((found) => (changes += found.length));
+          seen.observe(window.drawing.svg, { childList: true });
+          room.hidden = true;
+          await frames();
+          room.remove();
+          await frames();
+          return changes + seen.takeRecords().length;
+        }"""
+    )
+    assert changes == 0

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from depgraph.v1.analysis_service_pb2 import AuditPathsRequest, FindPathsRequest, FindPathsResponse
 from depgraph.v1.types_pb2 import BackoffStrategy, CommunicationMode, EffectiveDependency
-from tests.support.browser import PHONE, OpenPage, Troubles, expect, violations
+from tests.support.browser import PHONE, OpenPage, Troubles, expect, view, violations
 from tests.support.calls import Stubs
 
 if TYPE_CHECKING:
@@ -59,6 +59,18 @@ def hop_row(number: int, call: EffectiveDependency) -> list[str]:
         retries = f"{config.max_retries}, {strategy.lower()}"
     timeout = f"{call.timeout_ms:,} ms" if call.HasField("timeout_ms") else NOTHING
     return [str(number), call.source_service_id, call.target_service_id, mode.lower(), timeout, retries]
+
+
+async def test_the_picture_asks_once_for_all_of_its_services(open_page: OpenPage, stubs: Stubs) -> None:
+    answer = await found(stubs, "storefront", "inventory", 10)
+    names = {name for path in answer.paths for name in path.service_ids}
+    page = await open_page("#/drift")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    await view(page, "#/paths/storefront?to=inventory&paths=10")
+    # The paths name services; their criticality is looked up.
+    await expect(page.locator("svg.picture .node:not(.unknown)")).to_have_count(len(names))
+    assert (asked.count("GetService"), asked.count("BatchTraverse")) == (1, 1)
 
 
 async def test_where_there_is_no_path_the_other_way_is_offered(open_page: OpenPage) -> None:

@@ -76,6 +76,8 @@ export function draw(root, picture, { onopen = () => {}, onselect, label = "Pict
   }
   // A room of another shape has room for another layout; not while somebody looks at a part of it.
   const size = new ResizeObserver(() => {
+    // Hidden, or taken out of the page.
+    if (!room.clientWidth) return;
     const now = aspectOf(room);
     if (Math.abs(now / aspect - 1) < RESHAPED || !view.state().isUntouched) return;
     aspect = now;

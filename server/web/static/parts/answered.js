@@ -13,8 +13,7 @@ import { failure, waiting } from "./failure.js";
  * @param {(answer: any) => void} options.show
  * @param {() => string[]} [options.names] services that the question names
  * @param {(name: string) => HTMLElement} [options.link] to the same question about another service
- * @param {number} [options.every] milliseconds after which it is asked quietly again, for what changes
- *   without the graph
+ * @param {number} [options.every] as of `asking`
  * @returns {{place: HTMLElement, look: () => Promise<void>, changed: () => void}}
  */
 export function answered({ body, text, signal, ask, show, names = () => [], link, every }) {
@@ -23,6 +22,7 @@ export function answered({ body, text, signal, ask, show, names = () => [], link
     place,
     signal,
     ask,
+    every,
     show(answer) {
       // First: a picture is drawn into a room that has a size.
       if (body.parentNode !== place) place.replaceChildren(body);
@@ -40,9 +40,5 @@ export function answered({ body, text, signal, ask, show, names = () => [], link
       return said;
     },
   });
-  if (every) {
-    const timer = setInterval(question.changed, every);
-    signal.addEventListener("abort", () => clearInterval(timer));
-  }
   return { place, look: question.look, changed: question.changed };
 }

@@ -19,11 +19,13 @@ const AWAY = new Set(["unreachable", "unavailable", "resource_exhausted", "deadl
  * @param {AbortSignal} question.signal of the view
  * @param {(signal: AbortSignal, isQuiet: boolean) => Promise<any>} question.ask
  * @param {(answer: any) => void} question.show called when the answer is another than before
- * @param {(error: ApiError) => Promise<HTMLElement>|HTMLElement} question.fail
+ * @param {(error: ApiError) => Promise<Node|string>|Node|string} question.fail
+ * @param {number} [question.every] milliseconds after which it is asked quietly again while the page is in
+ *   sight, for what changes without the graph
  * @returns {{look: () => Promise<void>, changed: () => void}} `look` asks now, in place of a question
  *   that still runs; `changed` asks soon, and leaves the page as it is if nothing is new
  */
-export function asking({ place, signal, ask, show, fail }) {
+export function asking({ place, signal, ask, show, fail, every }) {
   let turn = new AbortController();
   let running = Promise.resolve();
   let shown = null;
@@ -44,7 +46,10 @@ export function asking({ place, signal, ask, show, fail }) {
       if (!(error instanceof ApiError)) throw error;
       if (isQuiet && AWAY.has(error.code)) return;
       shown = null;
-      place.replaceChildren(await fail(error));
+      const said = await fail(error);
+      // Suggestions may have come after the answer to a later question.
+      if (own.aborted) return;
+      place.replaceChildren(said);
       if (AWAY.has(error.code)) again(own);
     } finally {
       earliest = performance.now() + REST * (performance.now() - began);
@@ -70,23 +75,29 @@ export function asking({ place, signal, ask, show, fail }) {
     isScheduled = true;
     setTimeout(
       async () => {
-        await running;
-        isDue = false;
-        if (!signal.aborted) await look(true);
-        isScheduled = false;
-        if (isDue && !signal.aborted) schedule();
+        try {
+          await running;
+          isDue = false;
+          if (!signal.aborted) await look(true);
+        } finally {
+          isScheduled = false;
+          if (isDue && !signal.aborted) schedule();
+        }
       },
       Math.max(0, earliest - performance.now()),
     );
   }
 
-  return {
-    look: () => look(),
-    changed: () => {
-      isDue = true;
-      if (!isScheduled) schedule();
-    },
-  };
+  function changed() {
+    isDue = true;
+    if (!isScheduled) schedule();
+  }
+
+  if (every) {
+    const timer = setInterval(() => document.hidden || changed(), every);
+    signal.addEventListener("abort", () => clearInterval(timer));
+  }
+  return { look: () => look(), changed };
 }
 
 /**

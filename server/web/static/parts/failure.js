@@ -51,7 +51,8 @@ export async function beginnings(link, signal, besides = "") {
 
 async function similar(missing, signal) {
   const request = { query: [...missing].slice(0, 255).join(""), maxMatches: MOST };
-  const { matches = [] } = await call("GraphService/SearchServices", request, signal);
+  // Without suggestions the message still stands.
+  const { matches = [] } = await call("GraphService/SearchServices", request, signal).catch(() => ({}));
   const names = matches.map(({ service }) => service.serviceId);
   // It exists: another of the names asked for is the one that is missing.
   return names.includes(missing) ? [] : names;

@@ -12,7 +12,7 @@ import { cycleText, nameText } from "../parts/names.js";
 import { picker } from "../parts/picker.js";
 import { table } from "../parts/table.js";
 import { oneAlert } from "./cycles/alert.js";
-import { isGone, often, statusMark } from "./cycles/parts.js";
+import { AGAIN_MS, isGone, statusMark } from "./cycles/parts.js";
 
 const PAGE = 200;
 const STATUSES = {
@@ -48,6 +48,7 @@ async function alerts({ root, route, signal }) {
   const look = asking({
     place,
     signal,
+    every: AGAIN_MS,
     ask: (own) => answerOf(status, service, list.pages, own),
     show: (answer) => {
       list.shown ||= shownIn(place, status, service, () => {
@@ -70,7 +71,6 @@ async function alerts({ root, route, signal }) {
     }),
   );
   await look.look();
-  often(look.changed, signal);
   return look;
 }
 

@@ -12,7 +12,7 @@ import { cycleText, nameText, serviceLink } from "../../parts/names.js";
 import { actions } from "./actions.js";
 import { Cuts } from "./cuts.js";
 import { history } from "./history.js";
-import { isGone, often, statusMark } from "./parts.js";
+import { AGAIN_MS, isGone, statusMark } from "./parts.js";
 import { Ring } from "./ring.js";
 
 const FIRST_MEMBERS = 50;
@@ -39,6 +39,7 @@ export async function oneAlert({ root, route, signal, session, say }) {
   const look = asking({
     place,
     signal,
+    every: AGAIN_MS,
     ask: (own) => answerOf(id, own),
     show: (answer) => {
       page ||= new AlertPage({
@@ -58,7 +59,6 @@ export async function oneAlert({ root, route, signal, session, say }) {
     },
   });
   await look.look();
-  often(look.changed, signal);
   return {
     changed() {
       look.changed();

@@ -3,9 +3,11 @@
 import { h } from "../../lib/dom.js";
 import { words } from "../../lib/words.js";
 
-// Detection writes alerts a moment after the graph has changed, and people acknowledge them without any
-// change of the graph: nobody announces either.
-const AGAIN_MS = 3000;
+/**
+ * How often alerts are looked at again: detection writes them a moment after the graph has changed, and
+ * people acknowledge them without any change of the graph. Watch announces neither.
+ */
+export const AGAIN_MS = 3000;
 
 /** The status of an alert: word, colour and shape. @param {string} status @returns {HTMLElement} */
 export function statusMark(status) {
@@ -16,15 +18,4 @@ export function statusMark(status) {
 /** Whether the cycle of an alert is not in the graph any more. @param {any} alert @returns {boolean} */
 export function isGone({ detected, isPresent }) {
   return Boolean(detected && !isPresent);
-}
-
-/**
- * Look again every few seconds while the page is in sight.
- *
- * @param {() => void} look
- * @param {AbortSignal} signal
- */
-export function often(look, signal) {
-  const timer = setInterval(() => document.hidden || look(), AGAIN_MS);
-  signal.addEventListener("abort", () => clearInterval(timer));
 }

@@ -6,8 +6,10 @@ import { count, counted } from "../../lib/words.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
+import { asking } from "../../parts/asking.js";
+import { callees } from "../../parts/callees.js";
 import { pictureEdge } from "../../parts/calls.js";
-import { knownCalls, knownServices } from "../../parts/known.js";
+import { failure } from "../../parts/failure.js";
 
 // A longer cycle is drawn without its middle.
 const MAX_NAMES = 30;
@@ -17,35 +19,44 @@ const UNKNOWN = "CRITICALITY_UNKNOWN";
 export class Ring {
   /** @param {AbortSignal} signal */
   constructor(signal) {
-    this.signal = signal;
     this.path = [];
     this.known = new Map();
-    this.calls = [];
+    this.calls = new Map();
     this.cuts = new Set();
     this.drawing = null;
     this.canvas = h("div", { class: "canvas canvas-ring" });
     this.under = h("div", { class: "row" });
     this.note = h("p", { class: "soft" });
+    this.trouble = h("div", {});
     this.element = h(
       "section",
       { class: "ring", "aria-label": "The cycle" },
       this.canvas,
       this.note,
+      this.trouble,
       this.under,
     );
+    // The cycle itself is drawn at once; modes, criticalities and kinds follow.
+    this.look = asking({
+      place: this.trouble,
+      signal,
+      ask: (own) => this.ask(own),
+      show: (answer) => this.show(answer),
+      fail: (error) => failure(error),
+    });
   }
 
   update({ cyclePath }) {
     if (cyclePath.join("\0") === this.path.join("\0")) return;
     this.path = cyclePath;
     this.stops = shortened(cyclePath);
-    this.calls = [];
+    this.calls = new Map();
     this.fill();
-    void this.look();
+    void this.look.look();
   }
 
   changed() {
-    void this.look();
+    this.look.changed();
   }
 
   /** Mark the calls of suggested cuts. @param {any[]} cuts */
@@ -54,20 +65,30 @@ export class Ring {
     if (this.path.length) this.fill();
   }
 
-  async look() {
-    const { path, stops } = this;
-    const names = stops.filter((each) => !each.others).map((each) => each.name);
-    const pairs = stops
-      .filter((each) => !each.others)
-      .map((each) => [each.name, path[(each.at + 1) % path.length]]);
-    const [known, calls] = await Promise.all([
-      knownServices(names, this.signal),
-      knownCalls(pairs, this.signal),
-    ]);
-    if (this.signal.aborted || path !== this.path) return;
-    this.known = known;
-    this.calls = new Map(pairs.map((pair, at) => [pair[0], calls[at]]));
+  /** Look up the services that are drawn, each as a callee of the one before, and their calls. */
+  async ask(signal) {
+    const drawn = this.stops.filter((each) => !each.others);
+    const before = drawn.map(({ at }) => this.path.at(at - 1));
+    const names = new Set(drawn.map(({ name }) => name));
+    const pairs = new Set(drawn.map(({ name, at }) => pairKey(name, this.after(at))));
+    const { services, dependencies } = await callees([...names, ...before], signal);
+    return {
+      services: services.filter((each) => names.has(each.serviceId)),
+      dependencies: dependencies.filter((each) =>
+        pairs.has(pairKey(each.sourceServiceId, each.targetServiceId)),
+      ),
+    };
+  }
+
+  show({ services, dependencies }) {
+    this.trouble.replaceChildren();
+    this.known = new Map(services.map((each) => [each.serviceId, each]));
+    this.calls = Map.groupBy(dependencies, (each) => pairKey(each.sourceServiceId, each.targetServiceId));
     this.fill();
+  }
+
+  after(at) {
+    return this.path[(at + 1) % this.path.length];
   }
 
   fill() {
@@ -85,12 +106,13 @@ export class Ring {
   }
 
   picture() {
-    const { stops, path } = this;
+    const { stops } = this;
     const nodes = stops.map((stop, at) => ({ ...this.node(stop), ...onRing(at, stops.length) }));
     const edges = stops.map((stop, at) => {
       const next = stops[(at + 1) % stops.length];
-      const dependencies = stop.others ? [] : (this.calls instanceof Map && this.calls.get(stop.name)) || [];
-      const isMarked = !stop.others && this.cuts.has(pairKey(stop.name, path[(stop.at + 1) % path.length]));
+      const pair = stop.others ? "" : pairKey(stop.name, this.after(stop.at));
+      const dependencies = this.calls.get(pair) || [];
+      const isMarked = this.cuts.has(pair);
       const edge = dependencies.length
         ? pictureEdge(stop.id, next.id, dependencies, isMarked)
         : { source: stop.id, target: next.id, mode: "unknown", isMarked };

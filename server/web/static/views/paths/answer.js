@@ -1,5 +1,6 @@
 // Paths: those that were found, drawn together, and the calls of the chosen one.
 
+import { ApiError, call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
@@ -8,6 +9,7 @@ import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
 import { refill } from "../../parts/asking.js";
+import { callees } from "../../parts/callees.js";
 import {
   confidence,
   filterOptions,
@@ -17,7 +19,6 @@ import {
   timeoutText,
 } from "../../parts/calls.js";
 import { copyBar } from "../../parts/copy.js";
-import { knownServices } from "../../parts/known.js";
 import { nameText, pathText, serviceLink } from "../../parts/names.js";
 import { dependenciesOf, pathsPicture } from "../../parts/paths_picture.js";
 import { table } from "../../parts/table.js";
@@ -144,11 +145,33 @@ export class PathsAnswer {
   /** Look up what the picture shows of the services beside their names. */
   async look() {
     const { picture } = pathsPicture(this.paths, this.chosen(), this.known);
-    const names = picture.nodes.filter((each) => each.kind === "service").map((each) => each.id);
-    const missing = names.filter((name) => !this.known.has(name));
-    if (!missing.length) return;
-    for (const [name, service] of await knownServices(missing, this.signal)) this.known.set(name, service);
+    const drawn = picture.nodes.filter((each) => each.kind === "service").map((each) => each.id);
+    const missing = new Set(drawn.filter((name) => !this.known.has(name)));
+    if (!missing.size) return;
+    for (const service of await this.services(missing)) {
+      if (missing.has(service.serviceId)) this.known.set(service.serviceId, service);
+    }
     if (!this.signal.aborted && this.paths.length) this.fill();
+  }
+
+  /** Each but the first is a callee of the one before it. @param {Set<string>} names */
+  async services(names) {
+    const first = this.paths[0].serviceIds[0];
+    const callers = new Map();
+    for (const { serviceIds } of this.paths) {
+      serviceIds.slice(1).forEach((name, at) => names.has(name) && callers.set(name, serviceIds[at]));
+    }
+    try {
+      const [{ service }, found] = await Promise.all([
+        call("CatalogService/GetService", { serviceId: first }, this.signal),
+        callees(callers.values(), this.signal),
+      ]);
+      return [service, ...found.services];
+    } catch (error) {
+      // The picture is drawn without: the analysis itself has answered.
+      if (error instanceof ApiError) return [];
+      throw error;
+    }
   }
 
   noPath(reverse, truncated) {
