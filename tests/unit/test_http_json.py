@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import graph_service_pb2 as graph
@@ -26,6 +26,7 @@ from server.web.connect import _Question, _Stream
 from server.web.json_answers import json_pieces
 from server.web.json_requests import request_of
 from server.web.messages import types_of
+from tests.support.examples import examples
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 KINDS: list[type[Message]] = [
@@ -107,7 +108,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@examples(40)
 def test_an_answer_in_pieces_is_the_json_that_protobuf_writes(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
     message = kind()
@@ -120,7 +121,7 @@ def test_an_answer_in_pieces_is_the_json_that_protobuf_writes(data: st.DataObjec
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@examples(40)
 def test_a_request_item_by_item_is_the_message_that_protobuf_reads(data: st.DataObject) -> None:
     kind: type[Message]
     kind, method = data.draw(
