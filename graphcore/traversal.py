@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from graphcore import kernels as at
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
+from graphcore.graph.index import WalkScratch
 from graphcore.kernels import BOTH, COUNTS, DOWN, EDGE_COUNT, NODE_COUNT, TRUNCATED, UP, walking
 
 FRESH = EdgeFilter()
@@ -68,6 +69,7 @@ def reach(
     max_services: int = 0,
     with_dependencies: bool = True,
     effective: bool = False,
+    scratch: WalkScratch | None = None,
 ) -> Reach:
     """
     Walk breadth-first from the service named ``start`` over the dependencies that pass the filter.
@@ -83,6 +85,9 @@ def reach(
     ``graphcore.analysis.edge_selection`` defines; ``edges`` are leading edges. It takes about twice
     the time.
 
+    Walks share scratch arrays, so only one may run at a time; one with a ``scratch`` of its own may
+    run beside others.
+
     Raises ``UnknownServiceError``, and ``ValueError`` for a bound out of range. O(edges of the
     services walked over). With ``max_services`` the walk ends when that is exceeded, except in both
     directions with dependencies, which needs whole walks.
@@ -92,7 +97,7 @@ def reach(
             f"max_depth must be at least 1, max_services at least 0, not {max_depth}, {max_services}"
         )
     index, walk, node = graph.index, direction.walk, graph.node(start)
-    walks, excluded = index.walks, edge_filter.excluded_kinds
+    walks, excluded = scratch or index.walks, edge_filter.excluded_kinds
     if walks.used > walks.last:
         walks.renew()
     if excluded:

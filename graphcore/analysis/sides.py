@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from graphcore.graph.dependency_graph import DependencyGraph
 from graphcore.graph.flags import EdgeFilter
+from graphcore.graph.index import WalkScratch
 from graphcore.traversal import Direction, Reach, reach
 
 UPSTREAM, DOWNSTREAM = 0, 1
@@ -56,16 +57,20 @@ class Sides(NamedTuple):
         return cls(nodes, sides, near, far, edges, (counts[0], counts[1]))
 
 
-def walk_sides(
+def sides_of(
     graph: DependencyGraph, start: str, direction: Direction, max_depth: int, edge_filter: EdgeFilter
-) -> dict[int, Reach]:
+) -> Sides:
     """
-    Walk over effective dependencies to both sides of a service, or to one; returns walks by side.
+    Walk over effective dependencies to both sides of a service, or to one.
 
-    Raises ``UnknownServiceError``. O(edges of the services walked over).
+    Raises ``UnknownServiceError``. O(V + E). Has scratch arrays of its own, so that it may run in a
+    thread, beside other walks.
     """
-    return {
-        side: reach(graph, start, way, max_depth, edge_filter, effective=True)
+    index = graph.index
+    scratch = WalkScratch(len(index.nodes), len(index.edges))
+    walks = {
+        side: reach(graph, start, way, max_depth, edge_filter, effective=True, scratch=scratch)
         for side, way in enumerate(_WAYS)
         if direction in (way, Direction.BOTH)
     }
+    return Sides.of(walks, len(index.nodes))

@@ -126,6 +126,14 @@ def names_of(graph: DependencyGraph, nodes: NDArray[np.int32]) -> list[str]:
     return [digraph[node].name for node in nodes.tolist()]
 
 
+def nodes_left_in(graph: DependencyGraph, passing: EdgeFilter) -> NDArray[np.int32]:
+    """List the nodes of all services but those of excluded kinds. O(V)."""
+    is_left = np.zeros(len(graph.index.nodes), np.bool_)
+    is_left[np.asarray(graph.digraph.node_indices())] = True
+    is_left[graph.nodes_of_kinds(passing.excluded_kinds)] = False
+    return np.flatnonzero(is_left).astype(np.int32)
+
+
 def own_names(graph: DependencyGraph, *names: str) -> list[str]:
     """
     Look up the own names of services, which may be named by aliases.

@@ -66,6 +66,7 @@ WITH_LISTS = {
     "/depgraph.v1.AnalysisService/CheckChange",
     "/depgraph.v1.DependencyService/BatchUpsertDependencies",
     "/depgraph.v1.GraphService/BatchTraverse",
+    "/depgraph.v1.GraphService/GetNeighbourhood",
 }
 
 

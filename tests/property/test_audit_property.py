@@ -141,7 +141,7 @@ def test_products_are_capped_at_the_largest_number(calls: list[Call], max_hops: 
     assert retries_of(audit) == expected[:most]
 
 
-@given_in_both_forms(200, some_calls(), QUESTIONS, AMONG)
+@given_in_both_forms(80, some_calls(), QUESTIONS, AMONG)
 def test_drift_equals_that_of_a_dictionary_of_pairs(
     calls: list[Call], asked: DriftQuestion, among: set[str] | None
 ) -> None:

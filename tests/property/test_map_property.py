@@ -40,7 +40,7 @@ def labels(world: PictureWorld, key: str) -> dict[UUID, str]:
     }
 
 
-@given_in_both_forms(100, picture_worlds(), KEYS, filters(), MOST)
+@given_in_both_forms(40, picture_worlds(), KEYS, filters(), MOST)
 def test_a_map_shows_the_largest_groups_and_counts_every_pair(
     world: PictureWorld, key: str, chosen: PlainFilter, most: int
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_map_shows_the_largest_groups_and_counts_every_pair(
     check_calls(answer, number, list(effective.leading(world.rows, chosen).values()))
 
 
-@given_in_both_forms(100, picture_worlds(), st.data(), KEYS, filters(), MOST)
+@given_in_both_forms(40, picture_worlds(), st.data(), KEYS, filters(), MOST)
 def test_the_inside_of_a_group_shows_its_services_and_the_groups_beside(
     world: PictureWorld, data: st.DataObject, key: str, chosen: PlainFilter, most: int
 ) -> None:

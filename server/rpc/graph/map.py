@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,11 @@ from server import wire
 from server.domain.errors import GroupNotFoundError
 from server.domain.live_graph import Consistency, Freshness
 from server.domain.services import NAME_MAX_LENGTH
-from server.rpc.answers import freshness_message, joined_within, tag, too_large
+from server.rpc.answers import freshness_message, joined_in_slices, tag, too_large
 from server.rpc.graph.labels import Labels, labels_of
 from server.rpc.graph.map_places import MapPlaces
 from server.rpc.graph.neighbourhood import counted
-from server.rpc.questions import consistency, edge_filter, names_of
+from server.rpc.questions import consistency, edge_filter, names_of, nodes_left_in
 from server.rpc.validate import Check, shown
 from server.wire.fields import field
 
@@ -88,10 +89,7 @@ async def drawn_map(graph: DependencyGraph, question: MapQuestion) -> DrawnMap:
 
     Raises ``GroupNotFoundError``. O(V log V + E log E); other calls run meanwhile.
     """
-    everything = np.array(graph.digraph.node_indices(), np.int32)
-    nodes = np.setdiff1d(everything, graph.nodes_of_kinds(question.edge_filter.excluded_kinds)).astype(
-        np.int32
-    )
+    nodes = nodes_left_in(graph, question.edge_filter)
     pairs = await asyncio.to_thread(CallPairs.of, graph, question.edge_filter)
     labels = await labels_of(graph.service_payloads[nodes], question.metadata_key)
     return await asyncio.to_thread(_drawn, graph, question, _Grouped(nodes, labels), pairs)
@@ -245,7 +243,7 @@ async def map_answer(
     rest = pb.GetMapResponse(group_count=drawn.group_count, service_count=drawn.service_count)
     nodes = (field(_NODE, node.message.SerializeToString() + node.record) for node in drawn.nodes)
     head = (rest.SerializeToString(), field(_FRESHNESS, freshness_message(freshness)))
-    answer = joined_within([*head, *nodes, *_calls(between)], limit)
+    answer = await joined_in_slices(chain(head, nodes, _calls(between)), limit)
     if answer is None:
         raise too_large(f"{len(drawn.nodes):,} nodes", limit, "set max_nodes to less")
     return answer

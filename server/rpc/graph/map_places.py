@@ -60,7 +60,8 @@ class MapPlaces:
         """Return x and y of each node."""
         weight = np.frexp(calls.counts[:, PAIRS].astype(float))[1]
         content = _Content(tuple(names), *(each.tobytes() for each in (calls.source, calls.target, weight)))
-        neighbours = _neighbours(names, calls, weight)
+        # Up to 300² calls: too many for the event loop.
+        neighbours = await asyncio.to_thread(_neighbours, names, calls, weight)
         task = self._kept.get(content)
         if task is None:
             pulls = Pulls(calls.source, calls.target, weight.astype(float))

@@ -13,14 +13,20 @@ from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
 from graphcore import DependencyGraph, Direction, EdgeFilter
 from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange, foremost
 from graphcore.analysis.counted_calls import CallPairs, CountedCalls, caller_counts, count_calls
-from graphcore.analysis.sides import Sides, walk_sides
+from graphcore.analysis.sides import Sides, sides_of
 from server import wire
-from server.concurrency import CooperativeYield
 from server.domain.errors import ServiceNotFoundError
 from server.domain.live_graph import Consistency, Freshness
-from server.rpc.answers import freshness_message, pair_records, tag, too_large
+from server.rpc.answers import (
+    PairRecords,
+    freshness_message,
+    joined_in_slices,
+    pair_records,
+    tag,
+    too_large,
+)
 from server.rpc.graph.labels import Labels, labels_of
-from server.rpc.questions import consistency, edge_filter, names_of, own_names, resolved_field
+from server.rpc.questions import consistency, edge_filter, names_of, nodes_left_in, own_names, resolved_field
 from server.rpc.validate import Check
 from server.wire.columns import EnumWords
 from server.wire.fields import field
@@ -115,8 +121,7 @@ async def neighbourhood_answer(
     asked = question.service_id
     own = own_names(graph, asked)[0] if asked else await _first_service(graph, question.edge_filter)
     start, passing = graph.node(own), question.edge_filter
-    walks = walk_sides(graph, own, question.direction, question.max_depth, passing)
-    sides = await asyncio.to_thread(Sides.of, walks, len(graph.index.nodes))
+    sides = await asyncio.to_thread(sides_of, graph, own, question.direction, question.max_depth, passing)
     pairs = await asyncio.to_thread(CallPairs.of, graph, passing, [start], sides.edges)
     labels = await labels_of(graph.service_payloads[sides.nodes])
     services = Arranging(
@@ -142,9 +147,9 @@ async def neighbourhood_answer(
 
 async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
     """Choose the service to begin with, see ``GetNeighbourhoodRequest.service_id``."""
-    nodes = np.array(graph.digraph.node_indices(), np.int32)
-    left = np.setdiff1d(nodes, graph.nodes_of_kinds(passing.excluded_kinds))
-    nodes = left if len(left) else nodes
+    nodes = nodes_left_in(graph, passing)
+    if not len(nodes):
+        nodes = nodes_left_in(graph, EdgeFilter())
     if not len(nodes):
         raise ServiceNotFoundError("the graph has no services yet: import some, or connect a source")
     labels = await labels_of(graph.service_payloads[nodes])
@@ -190,31 +195,39 @@ async def _joined(
     head: bytes,
 ) -> bytes:
     """Join the answer to its encoded ``head``; other calls run meanwhile."""
-    sides, pairs, (shown, names, _, groups) = picture.sides, picture.pairs, picture.arrangement
-    end = picture.ends(len(graph.index.nodes))
-    is_shown = (end[pairs.source] <= len(shown)) & (end[pairs.target] <= len(shown))
-    calls = await asyncio.to_thread(count_calls, pairs.chosen(~is_shown), end, 1 + len(shown) + len(groups))
+    sides, (shown, names, _, groups) = picture.sides, picture.arrangement
     shown_names = [graph.digraph[picture.start].name, *names]
-    dependencies = pair_records(graph, _by_name(pairs.chosen(is_shown), end, shown_names), passing).merged()
+    drawn = await asyncio.to_thread(_drawn, graph, passing, picture, shown_names)
     records = chain(
         [wire.retagged(graph.service_payloads[picture.start], _CENTER)],
         _neighbours(graph, picture),
-        _groups(picture, calls),
-        (wire.retagged(record, _DEPENDENCY) for record in dependencies),
-        _calls(calls, shown_names),
+        drawn.groups,
+        (wire.retagged(record, _DEPENDENCY) for record in drawn.dependencies.merged()),
+        _calls(drawn.calls, shown_names),
     )
     counts = pb.GetNeighbourhoodResponse(upstream_count=sides.counts[0], downstream_count=sides.counts[1])
-    pieces = [head, counts.SerializeToString()]
-    room = limit - sum(map(len, pieces))
-    yielding = CooperativeYield()
-    for record in records:
-        room -= len(record)
-        if room < 0:
-            content = f"{len(shown):,} services and {len(groups):,} groups"
-            raise too_large(content, limit, "set max_services and max_teams to less")
-        pieces.append(record)
-        await yielding.checkpoint()
-    return b"".join(pieces)
+    answer = await joined_in_slices(chain([head, counts.SerializeToString()], records), limit)
+    if answer is None:
+        content = f"{len(shown):,} services and {len(groups):,} groups"
+        raise too_large(content, limit, "set max_services and max_teams to less")
+    return answer
+
+
+class _Drawn(NamedTuple):
+    """The encoded groups, and the calls of what is shown."""
+
+    groups: list[bytes]
+    dependencies: PairRecords
+    calls: CountedCalls
+
+
+def _drawn(graph: DependencyGraph, passing: EdgeFilter, picture: _Picture, names: list[str]) -> _Drawn:
+    """Count and encode what may be much for the event loop; ``names`` are of the ends shown."""
+    pairs, end = picture.pairs, picture.ends(len(graph.index.nodes))
+    is_shown = (end[pairs.source] < len(names)) & (end[pairs.target] < len(names))
+    calls = count_calls(pairs.chosen(~is_shown), end, len(names) + len(picture.arrangement.groups))
+    dependencies = pair_records(graph, _by_name(pairs.chosen(is_shown), end, names), passing)
+    return _Drawn(list(_groups(picture, calls)), dependencies, calls)
 
 
 def _by_name(pairs: CallPairs, end: NDArray[np.int32], names: list[str]) -> NDArray[np.int32]:

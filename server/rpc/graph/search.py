@@ -82,15 +82,17 @@ class _Names:
 
     def __init__(self, graph: DependencyGraph) -> None:
         by_name = graph.nodes_by_name()
-        names, nodes = list(by_name), list(by_name.values())
+        names = list(by_name)
         self.own_count = len(names)
+        nodes_of_aliases = []
         for alias in sorted(graph.aliases(), key=lambda alias: alias.name):
             service = graph.find_service(alias.service)
             if service is not None and alias.name not in by_name:
                 names.append(alias.name)
-                nodes.append(by_name[service.name])
+                nodes_of_aliases.append(by_name[service.name])
         self.texts = names
-        self.nodes = np.array(nodes, np.int32)
+        own = np.fromiter(by_name.values(), np.int32, len(by_name))
+        self.nodes = np.append(own, np.array(nodes_of_aliases, np.int32))
 
     def best(self, found: _Found) -> _Found:
         """Keep the best match of each service, of equal ones that of its name, then of an alias."""
@@ -110,7 +112,7 @@ async def search_answer(
 
     Raises ``ResponseTooLargeError``. O(characters of all names); other calls run meanwhile.
     """
-    names = _Names(graph)
+    names = await asyncio.to_thread(_Names, graph)
     found = await _holding(graph, names, question)
     if not len(found.position) and (most := most_differences(question.query)):
         found = names.best(await _wanted(graph, names, question, await _similar(names, question.query, most)))
@@ -170,21 +172,23 @@ async def _holding(graph: DependencyGraph, names: _Names, question: SearchQuesti
     Looks for words only where there are not enough better matches to answer with.
     """
     search = NameSearch(question.query)
-    matches: list[tuple[int, NameMatch]] = []
+    batches = [np.empty((0, 2), np.int64)]
     yielding = CooperativeYield()
     for start in range(0, len(names.texts), _NAMES_A_BATCH):
         batch = search.holding(names.texts[start : start + _NAMES_A_BATCH])
-        matches += [(start + position, match) for position, match in batch]
+        batches.append(np.array(batch, np.int64).reshape(-1, 2) + np.array((start, 0)))
         await yielding.checkpoint()
-    position, kind = np.array(matches, np.int64).reshape(-1, 2).T
+    position, kind = np.concatenate(batches).T
     found = _Found(position, kind.astype(np.int8), np.zeros(len(position), np.int8))
     found = await _wanted(graph, names, question, found)
-    if np.count_nonzero(names.best(found).kind <= NameMatch.PREFIX) < question.max_matches:
+    best = await asyncio.to_thread(names.best, found)
+    if np.count_nonzero(best.kind <= NameMatch.PREFIX) < question.max_matches:
         for place in np.flatnonzero(found.kind == NameMatch.SUBSTRING).tolist():
             if search.is_word(names.texts[int(found.position[place])]):
                 found.kind[place] = NameMatch.WORD
             await yielding.checkpoint()
-    return names.best(found)
+        best = await asyncio.to_thread(names.best, found)
+    return best
 
 
 async def _similar(names: _Names, query: str, most: int) -> _Found:
