@@ -16,5 +16,5 @@ trap 'rm -rf "$tools"' EXIT
 "$python" -m venv "$tools"
 install_uv "$tools"
 export UV_PROJECT_ENVIRONMENT="$target"
-sync "$tools/bin/uv" sync --project "$root" --locked --extra server --extra tracing --no-default-groups --no-editable --compile-bytecode --python "$target/bin/python"
+sync "$tools/bin/uv" sync --project "$root" --locked --extra server --extra tracing --extra mcp --no-default-groups --no-editable --compile-bytecode --python "$target/bin/python"
 "$target/bin/depgraph" compile

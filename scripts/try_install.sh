@@ -18,6 +18,8 @@ for _ in $(seq 600); do
 done
 grep -q "kernels: loaded from $folder" "$folder/err" || { echo "what was installed had no kernels compiled:" >&2; cat "$folder/err" >&2; exit 1; }
 "$folder/depgraph/bin/depgraph" status --address "unix:$folder/socket" >/dev/null
+# Ends with its input, and fails without the extra.
+"$folder/depgraph/bin/depgraph" mcp </dev/null
 kill -TERM "$server"
 wait "$server"
 server=

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from server.config import Addresses
+from tests.support.agents import agent_by_http
 from tests.support.http import Failed, Port, client_of
 from tests.support.serving import serving
 from tests.support.workers import many_workers
@@ -48,6 +49,8 @@ async def test_workers_share_the_port(database_url: str, pytestconfig: pytest.Co
             while seen != {1, 2}:
                 async with client_of(url) as client:
                     seen.add((await Port(client).call("GraphService/GetStatus"))["worker"])
+                async with agent_by_http(url.removeprefix("http://").rstrip("/")) as agent:
+                    assert await agent.rows("find_services", "services") == []
 
 
 def test_the_console_is_a_url() -> None:

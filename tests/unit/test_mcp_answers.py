@@ -1,13 +1,22 @@
 """Answers of tools for agents: names can't break them, and they keep within their bound."""
 
 import json
+from collections.abc import AsyncIterator
 
+import pytest
+from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depgraph.v1.alert_service_pb2 import ListAlertsResponse
+from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsResponse
 from depgraph.v1.graph_service_pb2 import GetStatusResponse
+from depgraph.v1.types_pb2 import CircularDependencyAlert, ResolvedAlias
 from server.web.mcp.answer import MAX_BYTES, Answer, Name, Table
+from server.web.mcp.asking import AnswerT
+from server.web.mcp.cycles import CYCLES
 from server.web.mcp.naming import listed, path, quoted
+from server.web.mcp.tools import call
 
 NAMES = st.text(max_size=255)
 TABLES = st.lists(
@@ -57,8 +66,57 @@ def test_an_answer_keeps_within_its_bound_and_counts_what_it_leaves_out(
     )
     for before, after in zip(tables, answer.tables, strict=True):
         assert list(after.rows) == list(before.rows[: len(after.rows)])
+        assert before.total is not None
         rest = before.total - len(after.rows)
         assert after.left_out.startswith(f"{rest:,} of " if rest else "")
+
+
+def test_sentences_and_aliases_are_bounded_too() -> None:
+    long = "\u202e" * 255
+    aliases = [ResolvedAlias(alias=f"{number}{long}"[:255], service_id=long) for number in range(400)]
+    lines = [f"path {number}: {path([long] * 9)}" for number in range(20)]
+    whole = Answer(["2 paths", *lines], [], lines, GetStatusResponse().freshness, aliases)
+    answer = whole.bounded()
+    text, structured = answer.text(), answer.structured()
+    assert len(text.encode()) <= MAX_BYTES
+    assert len(json.dumps(structured, ensure_ascii=False).encode()) <= MAX_BYTES
+    for told in (text.split("\n"), structured["summary"]):
+        assert told[:2] == ["2 paths", "left out: 20 more lines like these: ask for less"]
+        assert f"left out: {400 - len(answer.aliases)} more aliases: ask for less" in told
+
+
+def test_rows_that_were_not_counted_are_said_to_be_more() -> None:
+    answer = Answer([], [Table("alerts", ("alert",), [("a",)], None, "ask for one service")]).bounded()
+    assert answer.text().startswith(
+        "alerts (1 of more):\nalert\na\nleft out: more alerts: ask for one service"
+    )
+    assert answer.structured()["tables"]["alerts"]["total"] is None
+
+
+@pytest.mark.parametrize(("service", "cuts", "hint"), [("", 5, "give a service of the cycle"), ("s1", 9, "")])
+async def test_cycles_count_what_they_leave_out(service: str, cuts: int, hint: str) -> None:
+    alerts = [
+        CircularDependencyAlert(id=f"{n:08}", is_present=n == 3, cycle_path=["s1", "s2"]) for n in range(4)
+    ]
+    answers: dict[str, Message] = {
+        "GetStatus": GetStatusResponse(),
+        "ListAlerts": ListAlertsResponse(alerts=alerts),
+        "SuggestCuts": SuggestCutsResponse(cuts=[Cut()] * 9),
+    }
+
+    async def ask(method: str, request: Message, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+        message = answers[method.rpartition("/")[2]]
+        assert isinstance(message, answer)
+        assert request.DESCRIPTOR.name == f"{method.rpartition('/')[2]}Request"
+        yield message
+
+    asked = {"service": service, "limit": 3} if service else {"limit": 3}
+    answer = await call(CYCLES, asked, ask)
+    found, suggested = answer.tables
+    assert (len(found.rows), found.total) == (3, None)
+    assert found.left_out.startswith("more alerts: give a service or a status, or a higher limit")
+    assert (len(suggested.rows), suggested.total) == (cuts, 9)
+    assert suggested.left_out == (f"4 of 9 cuts: {hint}" if hint else "")
 
 
 def test_an_answer_of_few_rows_is_whole_whatever_its_other_tables_have() -> None:

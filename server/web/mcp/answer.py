@@ -8,6 +8,7 @@ Agents read it as text, programs as JSON. Both hold the same rows and neither ta
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 from depgraph.v1.types_pb2 import Freshness, ResolvedAlias
@@ -17,8 +18,11 @@ Cell: TypeAlias = str | int | float | None
 
 MAX_BYTES = 24_000
 """About 6,000 tokens; usual answers take a tenth of it."""
-# What sentences and freshness may take of it.
-_ROOM_FOR_WORDS = 8_000
+# What its parts may take of it; the rest is for heads and freshness.
+_ROOM_FOR_ROWS = 15_000
+_ROOM_FOR_SUMMARY = 4_000
+_ROOM_FOR_NOTES = 2_000
+_ROOM_FOR_ALIASES = 1_000
 _OLD_SECONDS = 10.0
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60))
 
@@ -32,20 +36,23 @@ class Name(str):
 @dataclass(frozen=True, slots=True)
 class Table:
     """
-    Rows of one kind, best first. ``total`` counts those there are, shown or not.
+    Rows of one kind, best first.
 
+    ``total`` counts those there are, shown or not; None = there are more, which nobody counted.
     ``more`` says how to get at rows that are left out.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    total: int
+    total: int | None
     more: str
 
     @property
     def left_out(self) -> str:
         """What is missing; empty = nothing."""
+        if self.total is None:
+            return f"more {self.title}: {self.more}"
         rest = self.total - len(self.rows)
         return f"{rest:,} of {self.total:,} {self.title}: {self.more}" if rest > 0 else ""
 
@@ -61,7 +68,8 @@ class Table:
 
     def lines(self) -> Iterator[str]:
         """Write the rows with tabs between cells."""
-        yield f"{self.title} ({len(self.rows):,} of {self.total:,}):"
+        total = "more" if self.total is None else f"{self.total:,}"
+        yield f"{self.title} ({len(self.rows):,} of {total}):"
         yield "\t".join(self.columns)
         yield from map(_line, self.rows)
 
@@ -78,18 +86,27 @@ class Answer:
     counts: Mapping[str, int | bool] = field(default_factory=dict)
 
     def bounded(self) -> "Answer":
-        """Leave out rows that have no room in ``MAX_BYTES``; every table has its share."""
-        tables, room = [], MAX_BYTES - _ROOM_FOR_WORDS
+        """Leave out what has no room in ``MAX_BYTES``; every table has its share."""
+        tables, room = [], _ROOM_FOR_ROWS
         for position, table in enumerate(self.tables):
             kept = table.within(room // (len(self.tables) - position))
             room -= sum(len(line.encode()) + 1 for line in kept.lines())
             tables.append(kept)
-        return Answer(self.summary, tables, self.notes, self.freshness, self.aliases, self.counts)
+        aliases = _fitting([*map(_alias, self.aliases)], _ROOM_FOR_ALIASES)
+        summary, notes = _fitting(self.summary, _ROOM_FOR_SUMMARY), _fitting(self.notes, _ROOM_FOR_NOTES)
+        return Answer(
+            summary + _rest(self.summary, summary, "lines like these"),
+            tables,
+            notes + _rest(self.notes, notes, "notes") + _rest(self.aliases, aliases, "aliases"),
+            self.freshness,
+            self.aliases[: len(aliases)],
+            self.counts,
+        )
 
     def text(self) -> str:
         """Write it for agents."""
         lines = [*self.summary]
-        lines += [f"{quoted(each.alias)} is an alias of {quoted(each.service_id)}" for each in self.aliases]
+        lines += map(_alias, self.aliases)
         for table in self.tables:
             if table.rows:
                 lines += table.lines()
@@ -117,10 +134,9 @@ class Answer:
         if self.freshness is None:
             return "fresh: read from the database now"
         seconds = _seconds(self.freshness)
-        revision = f"revision {self.freshness.revision}"
         if seconds < _OLD_SECONDS:
-            return f"fresh: at most {max(seconds, 0.1):.1f} s behind the database; {revision}"
-        return f"OLD: may be {_words(seconds)} behind the database, which the server can't reach; {revision}"
+            return f"fresh: at most {max(seconds, 0.1):.1f} s behind the database"
+        return f"OLD: may be {_words(seconds)} behind the database, which the server can't reach"
 
 
 OUTPUT_SCHEMA: Mapping[str, Any] = {
@@ -138,7 +154,7 @@ OUTPUT_SCHEMA: Mapping[str, Any] = {
                         "type": "array",
                         "items": {"type": "array", "items": {"type": ["string", "number", "null"]}},
                     },
-                    "total": {"type": "integer"},
+                    "total": {"type": ["integer", "null"]},
                 },
                 "required": ["columns", "rows", "total"],
             },
@@ -152,6 +168,21 @@ OUTPUT_SCHEMA: Mapping[str, Any] = {
 }
 
 
+def _fitting(lines: Sequence[str], size: int) -> list[str]:
+    """Keep the first lines, as many as ``size`` bytes hold in JSON."""
+    sizes = accumulate(len(_json(line).encode()) + 2 for line in lines)
+    return [line for line, taken in zip(lines, sizes, strict=True) if taken <= size]
+
+
+def _rest(lines: Sequence[object], kept: Sequence[str], what: str) -> list[str]:
+    rest = len(lines) - len(kept)
+    return [f"left out: {rest:,} more {what}: ask for less"] if rest else []
+
+
+def _alias(each: ResolvedAlias) -> str:
+    return f"{quoted(each.alias)} is an alias of {quoted(each.service_id)}"
+
+
 def _line(row: Sequence[Cell]) -> str:
     return "\t".join(map(_cell, row))
 
@@ -162,8 +193,8 @@ def _cell(value: Cell) -> str:
     return quoted(value) if isinstance(value, Name) else str(value)
 
 
-def _json(row: Sequence[Cell]) -> str:
-    return json.dumps(row, ensure_ascii=False)
+def _json(value: Sequence[Cell]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _seconds(freshness: Freshness) -> float:

@@ -26,6 +26,7 @@ from server.words import counted, enum_value, enum_word
 
 _STATUSES = {"live": ("open", "acknowledged"), "all": ("unspecified",)}
 _MOST = 20
+# Of each alert, unless the question is about one service.
 _MOST_CUTS = 5
 _ID_LENGTH = 8
 
@@ -34,23 +35,27 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
     service = given.get("service", "")
     status = await one(ask, "/depgraph.v1.GraphService/GetStatus", GetStatusRequest(), GetStatusResponse)
     alerts, has_more = await _alerts(ask, given["status"], service, given["limit"])
-    notes, cuts = [], list[tuple[Cell, ...]]()
+    notes, cuts, cut_count = [], list[tuple[Cell, ...]](), 0
     for alert in alerts:
         if alert.is_present:
             said, rows = await _cuts(ask, alert, sync_only=given["sync_only"])
             notes.append(f"{_id(alert)}: {said}")
-            cuts += rows
+            cuts += rows if service else rows[:_MOST_CUTS]
+            cut_count += len(rows)
     if service and not alerts:
         notes.append(await _without_alert(ask, service))
     summary = f"{'more than ' if has_more else ''}{counted(len(alerts), _called(given['status']))}"
     about = f" with {quoted(service)} in the cycle" if service else ""
     columns = ("alert", "status", "services", "in_graph", "since", "acknowledged_by", "shortest_cycle")
-    more = f"give a service or a status, or a higher limit (at most {_MOST})"
+    more = f"give a service or a status, or a higher limit (at most {_MOST}); 'depgraph alerts' lists all"
+    more_cuts = "'depgraph cuts' lists all" if service else "give a service of the cycle"
     return Answer(
         [summary + about],
         [
-            Table("alerts", columns, [_row(alert) for alert in alerts], len(alerts) + has_more, more),
-            Table("cuts", _CUT_COLUMNS, cuts, len(cuts), "ask for one service"),
+            Table(
+                "alerts", columns, [_row(alert) for alert in alerts], None if has_more else len(alerts), more
+            ),
+            Table("cuts", _CUT_COLUMNS, cuts, cut_count, more_cuts),
         ],
         notes,
         freshness=status.freshness,
@@ -99,8 +104,6 @@ async def _cuts(
     said = (
         f"{do} {counted(len(found.cuts), 'call')} to break every cycle, cost {found.total_cost:.2f} ({how})"
     )
-    rest = len(found.cuts) - _MOST_CUTS
-    more = f"; the cheapest {_MOST_CUTS} are listed, 'depgraph cuts' lists all" if rest > 0 else ""
     rows: list[tuple[Cell, ...]] = [
         (
             _id(alert),
@@ -109,9 +112,9 @@ async def _cuts(
             _how(list(cut.dependencies)),
             round(cut.cost, 2),
         )
-        for cut in found.cuts[:_MOST_CUTS]
+        for cut in found.cuts
     ]
-    return said + more, rows
+    return said, rows
 
 
 _CUT_COLUMNS = ("alert", "caller", "callee", "calls", "cost")

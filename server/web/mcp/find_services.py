@@ -15,6 +15,7 @@ from server.web.mcp.tool import Tool
 from server.words import counted, enum_value
 
 _MOST = 100
+_NO_SUCH_TEAM = "a team is found by its exact name; services found without a team show theirs"
 
 
 async def _answer(ask: Ask, given: Arguments) -> Answer:
@@ -39,18 +40,22 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
     columns = (*SERVICE_COLUMNS, "callers", "callees", "matched_alias")
     more = f"give more of the name, a team or a kind, or a higher limit (at most {_MOST})"
     return Answer(
-        [_summary(query, found.match_count, is_similar=is_similar)],
+        [_summary(given, found.match_count, is_similar=is_similar)],
         [Table("services", columns, rows, found.match_count, more)],
+        [_NO_SUCH_TEAM] if "team" in given and not found.matches else [],
         freshness=found.freshness,
         counts={"matches": found.match_count, "only_similar": is_similar},
     )
 
 
-def _summary(query: str, count: int, *, is_similar: bool) -> str:
+def _summary(given: Arguments, count: int, *, is_similar: bool) -> str:
+    query = given.get("query", "")
     if is_similar:
         return f"no name holds {quoted(query)}; these resemble it"
+    kind = f" of kind {given['kind']}" if "kind" in given else ""
+    team = f" of team {quoted(given['team'])}" if "team" in given else ""
     named = f" with {quoted(query)} in the name or an alias" if query else ""
-    return f"{counted(count, 'service')}{named}"
+    return f"{counted(count, 'service')}{kind}{team}{named}"
 
 
 FIND_SERVICES = Tool(

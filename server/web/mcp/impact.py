@@ -1,7 +1,7 @@
 """The tool ``impact``."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from depgraph.v1.analysis_service_pb2 import (
     AnalyzeImpactRequest,
@@ -70,7 +70,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
         if part.HasField("summary"):
             summary, freshness, aliases = part.summary, part.freshness, list(part.resolved_aliases)
     return Answer(
-        list(_summary(given["service"], summary)),
+        [*_summary(given["service"], summary), *wanted.summary()],
         [_teams(summary), wanted.table()],
         freshness=freshness,
         aliases=aliases,
@@ -93,6 +93,13 @@ class _Wanted:
         passing = [each for each in services if self._passes(each)]
         self._count += len(passing)
         self._best = heapq.nsmallest(self._limit, [*self._best, *passing], key=_place)
+
+    def summary(self) -> Iterator[str]:
+        """Say how many pass, if any filter is given."""
+        team = [] if self._team is None else [f"team {quoted(self._team)}"]
+        words = [enum_word(Criticality, each) for each in sorted(self._criticalities)]
+        if filters := team + ([f"criticality {' or '.join(words)}"] if words else []):
+            yield f"of these, {counted(self._count, 'service')} of {' and '.join(filters)}"
 
     def table(self) -> Table:
         """List them."""
@@ -150,7 +157,13 @@ def _teams(summary: ImpactSummary) -> Table:
         (Name(each.team) if each.HasField("team") else None, each.service_count)
         for each in summary.teams[:_MOST_TEAMS]
     ]
-    return Table("teams", ("team", "services"), rows, summary.team_count, "they have fewer services each")
+    return Table(
+        "teams",
+        ("team", "services"),
+        rows,
+        summary.team_count,
+        "they have no more services each; give a team to list its services",
+    )
 
 
 IMPACT = Tool(

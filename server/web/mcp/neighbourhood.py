@@ -12,7 +12,7 @@ from depgraph.v1.graph_service_pb2 import (
     GroupSelector,
 )
 from depgraph.v1.types_pb2 import Criticality, EffectiveDependency
-from server.web.mcp.answer import Answer, Name, Table
+from server.web.mcp.answer import Answer, Cell, Name, Table
 from server.web.mcp.arguments import (
     FILTERS,
     Arguments,
@@ -24,6 +24,7 @@ from server.web.mcp.arguments import (
     text,
 )
 from server.web.mcp.asking import Ask, one
+from server.web.mcp.naming import quoted
 from server.web.mcp.services import CALL_COLUMNS, SERVICE_COLUMNS, call_cells, described, service_cells
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_value, enum_word, enum_words
@@ -49,6 +50,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
     return Answer(
         [_summary(found, direction, given["hops"])],
         list(_tables(found)),
+        _without_team(found, given),
         freshness=found.freshness,
         aliases=found.resolved_aliases,
         counts={"upstream": found.upstream_count, "downstream": found.downstream_count},
@@ -72,6 +74,14 @@ def _summary(found: GetNeighbourhoodResponse, direction: "Direction.ValueType", 
     return f"{described(found.center)}: {' and '.join(parts)} within {counted(hops, 'hop')}"
 
 
+def _without_team(found: GetNeighbourhoodResponse, given: Arguments) -> list[str]:
+    """Say that none of the services is of the team, if that is so."""
+    team = given.get("team")
+    if team is None or any(each.service.team == team for each in found.neighbours):
+        return []
+    return [f"none of these services is of team {quoted(team)}: a team is found by its exact name"]
+
+
 def _tables(found: GetNeighbourhoodResponse) -> Iterator[Table]:
     services = [
         (*service_cells(each.service), enum_word(Direction, each.direction), each.depth)
@@ -90,7 +100,7 @@ def _tables(found: GetNeighbourhoodResponse) -> Iterator[Table]:
         (
             enum_word(Direction, group.selector.direction),
             group.selector.depth,
-            Name(group.selector.team) if group.selector.team else None,
+            _team(group.selector),
             group.service_count,
             enum_word(Criticality, group.highest_criticality),
         )
@@ -106,6 +116,12 @@ def _tables(found: GetNeighbourhoodResponse) -> Iterator[Table]:
     )
 
 
+def _team(group: GroupSelector) -> Cell:
+    if group.other_teams:
+        return "(other teams)"
+    return Name(group.team) if group.team else None
+
+
 def _ends(call: EffectiveDependency) -> tuple[str, str]:
     return call.source_service_id, call.target_service_id
 
@@ -115,7 +131,8 @@ NEIGHBOURHOOD = Tool(
     "Callers and callees of a service",
     "What is around one service: who calls it (upstream) and what it calls (downstream), each call with "
     "mode, timeout, retries and what happens to the caller if the callee fails. The most critical services "
-    "come one by one, all others counted by team. Use it to get to know a service; for who is hit by a "
+    "come one by one, all others counted by team. Use it to get to know a service, or to see what a slow one "
+    "waits for (downstream); for who is hit by a "
     "failure use impact, for how one service reaches another use paths.",
     arguments(
         ["service"],

@@ -71,7 +71,7 @@ async def _none(ask: Ask, given: Arguments, request: FindPathsRequest) -> str:
     back.source_service_id, back.target_service_id = request.target_service_id, request.source_service_id
     found = await one(ask, _METHOD, back, FindPathsResponse)
     counted_calls = " over the calls that you asked for" if given.keys() & {"modes", "exclude_kinds"} else ""
-    other = f"; but {target} calls {source}: swap source and target" if found.paths else ""
+    other = f"; but {target} reaches {source}: swap source and target" if found.paths else ""
     return f"{source} does not reach {target}{counted_calls}{other}"
 
 

@@ -94,10 +94,14 @@ async def test_find_services_finds_what_search_services_finds(http_address: str,
         rows = await agent.rows("find_services", "services", query="o", limit=5)
         text = await agent.text("find_services", query="o", limit=5)
         owned = await agent.rows("find_services", "services", team="payments")
+        misspelled = await agent.text("find_services", team="payment", kind="queue")
     assert [row[0] for row in rows] == [match.service.service_id for match in found.matches]
     assert [row[4:6] for row in rows] == [[each.caller_count, each.callee_count] for each in found.matches]
     assert f"left out: {found.match_count - 5} of {found.match_count} services: give more of the name" in text
     assert {row[0] for row in owned} == {"payments", "fraud-scoring"}
+    assert misspelled.startswith(
+        "0 services of kind queue of team payment\na team is found by its exact name"
+    )
 
 
 @pytest.mark.usefixtures("online_shop")
@@ -108,6 +112,7 @@ async def test_a_neighbourhood_is_that_of_the_method(http_address: str, stubs: S
     async with agent_by_http(http_address) as agent:
         answer = (await agent.call("neighbourhood", service="checkout", hops=2)).structured_content
         some = await agent.text("neighbourhood", service="checkout", limit=2, direction="downstream")
+        of_none = await agent.text("neighbourhood", service="checkout", team="payment")
     assert [row[0] for row in answer["tables"]["services"]["rows"]] == [
         each.service.service_id for each in found.neighbours
     ]
@@ -119,6 +124,7 @@ async def test_a_neighbourhood_is_that_of_the_method(http_address: str, stubs: S
     assert "6 downstream (callees) within 1 hop" in some
     assert "upstream (callers)" not in some
     assert "left out: 4 of 6 services" in some
+    assert "none of these services is of team payment: a team is found by its exact name" in of_none
 
 
 @pytest.mark.usefixtures("online_shop")
@@ -129,6 +135,7 @@ async def test_an_impact_is_that_of_the_method(http_address: str, stubs: Stubs) 
         answer = (await agent.call("impact", service="pricing")).structured_content
         critical = await agent.rows("impact", "services", service="pricing", criticalities=["critical"])
         of_team = await agent.rows("impact", "services", service="pricing", team="payments", limit=1)
+        of_none = await agent.text("impact", service="pricing", team="payment", criticalities=["low"])
     rows = answer["tables"]["services"]["rows"]
     assert {(row[0], row[4]) for row in rows} == {(each.service_id, each.hops) for each in found.services}
     strengths = ["hard", "unknown", "degraded", "soft"]
@@ -138,6 +145,7 @@ async def test_an_impact_is_that_of_the_method(http_address: str, stubs: Stubs) 
     assert of_team == [
         ["payments", "soft", "critical", "payments", 3, "payments → orders → loyalty → pricing"]
     ]
+    assert "\nof these, 0 services of team payment and criticality low\n" in of_none
 
 
 @pytest.mark.usefixtures("online_shop")
@@ -157,7 +165,7 @@ async def test_paths_are_those_of_the_method_with_the_weakest_call_named(
     ]
     assert "path 1: storefront → checkout → orders → loyalty; weakest call orders → loyalty (soft)" in text
     assert "path 2: retries multiply: up to 18 calls of the last service" in text
-    assert back.startswith("loyalty does not reach storefront; but storefront calls loyalty: swap")
+    assert back.startswith("loyalty does not reach storefront; but storefront reaches loyalty: swap")
 
 
 async def test_a_path_whose_timeouts_do_not_shrink_says_where(http_address: str, stubs: Stubs) -> None:
