@@ -88,7 +88,11 @@ async def started(address: str) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def test_it_ends_with_its_input_though_a_call_waits(silent_address: str) -> None:
+async def test_it_ends_with_its_input_though_a_call_waits(
+    silent_address: str, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("--full"):
+        pytest.skip("starts a process for this alone: --full does")
     async with started(silent_address) as running:
         running.stdin.close()
         assert await running.process.wait() == 0
@@ -97,7 +101,11 @@ async def test_it_ends_with_its_input_though_a_call_waits(silent_address: str) -
         assert given_up["error"]["message"] == "Connection closed"
 
 
-async def test_it_ends_with_a_signal_though_a_call_waits(silent_address: str) -> None:
+async def test_it_ends_with_a_signal_though_a_call_waits(
+    silent_address: str, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("--full"):
+        pytest.skip("starts a process for this alone: --full does")
     async with started(silent_address) as running:
         running.process.send_signal(signal.SIGTERM)
         assert await running.process.wait() == 0
