@@ -1211,7 +1211,8 @@ class GetNeighbourhoodRequest(_message.Message):
     MAX_TEAMS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """service_id is the business name of the service in the middle. Empty = one to begin with: of the
-    services of the highest criticality, that with most callers, of kinds that the filter leaves in.
+    services of the highest criticality, that with most callers and callees together, of equal ones
+    the first by name; of kinds that the filter leaves in.
     """
     direction: Global___Direction.ValueType
     """direction: UPSTREAM, DOWNSTREAM, or BOTH, the default."""

@@ -45,6 +45,8 @@ async def around(stubs: "Stubs", name: str, hops: int, **fields: Any) -> graph.T
 async def test_the_start_shows_a_critical_service_with_its_neighbours(page: "Page", stubs: "Stubs") -> None:
     await page.wait_for_selector(".node.center")
     name = await page.locator("h1").inner_text()
+    # As in the picture of README.md.
+    assert name == "checkout"
     found = await around(stubs, name, 2)
     assert await names(page) == {name, *found.service_ids}
     assert "critical" in (await page.locator(".node.center").get_attribute("class") or "")

@@ -54,8 +54,7 @@ class Model:
 
     def callers(self, key: UUID) -> int:
         """Count the services that call one, over what is not stale."""
-        fresh = (edge for edge in self.world.rows.joined_edges() if not edge.stale)
-        return len({edge.source for edge in fresh if edge.target == key})
+        return len({source for source, target in fresh_calls(self.world) if target == key})
 
     def groups(self, max_teams: int) -> dict[UUID, GroupName]:
         """The group that each service would be in."""
@@ -120,6 +119,26 @@ def test_a_neighbourhood_shows_the_foremost_services_and_counts_all_others(
     ]
     check_groups(answer, model, {key: groups[key] for key in order[most:]})
     check_calls(answer, model, shown, {key: groups[key] for key in order[most:]})
+
+
+@given_in_both_forms(50, picture_worlds())
+def test_without_a_name_the_most_critical_service_with_most_neighbours_is_in_the_middle(
+    world: PictureWorld,
+) -> None:
+    question = NeighbourhoodQuestion(
+        "", Direction.BOTH, 1, edge_filter(PlainFilter()), 1, 1, (), MinimizeLatency()
+    )
+    answer = pb.GetNeighbourhoodResponse.FromString(
+        asyncio.run(neighbourhood_answer(world.graph(), question, FRESHNESS, LIMIT))
+    )
+    ends = Counter(end for call in fresh_calls(world) for end in call)
+    first = min(world.rows.services, key=lambda key: (world.rank(key), -ends[key], world.rows.name(key)))
+    assert answer.center.service_id == world.rows.name(first)
+
+
+def fresh_calls(world: PictureWorld) -> set[tuple[UUID, UUID]]:
+    """Return the caller and the callee of each call that is not stale."""
+    return {(edge.source, edge.target) for edge in world.rows.joined_edges() if not edge.stale}
 
 
 def check_groups(answer: pb.GetNeighbourhoodResponse, model: Model, left: dict[UUID, GroupName]) -> None:

@@ -12,7 +12,13 @@ from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
 from graphcore import DependencyGraph, Direction, EdgeFilter
 from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange, foremost
-from graphcore.analysis.counted_calls import CallPairs, CountedCalls, caller_counts, count_calls
+from graphcore.analysis.counted_calls import (
+    CallPairs,
+    CountedCalls,
+    callee_counts,
+    caller_counts,
+    count_calls,
+)
 from graphcore.analysis.sides import Sides, sides_of
 from server import wire
 from server.domain.errors import ServiceNotFoundError
@@ -154,9 +160,9 @@ async def _first_service(graph: DependencyGraph, passing: EdgeFilter) -> str:
         raise ServiceNotFoundError("the graph has no services yet: import some, or connect a source")
     labels = await labels_of(graph.service_payloads[nodes])
     callers = await asyncio.to_thread(caller_counts, graph, nodes)
-    [first] = await asyncio.to_thread(
-        foremost, (labels.criticality, -callers), 1, lambda places: names_of(graph, nodes[places])
-    )
+    callees = await asyncio.to_thread(callee_counts, graph, nodes)
+    keys = (labels.criticality, -(callers + callees))
+    [first] = await asyncio.to_thread(foremost, keys, 1, lambda places: names_of(graph, nodes[places]))
     return graph.digraph[int(nodes[first])].name
 
 
