@@ -25,7 +25,7 @@ const MODES = {
  * @property {boolean} [stale]
  * @property {boolean} [faint] low confidence
  * @property {boolean} [cyclic]
- * @property {boolean} [marked]
+ * @property {string} [marked] mode of the calls that the picture is about, if it marks some
  * @property {boolean} [counted]
  * @property {string} [bounded] how many arrows are drawn, if not all
  */
@@ -45,14 +45,20 @@ export function usesOf({ nodes, edges, allEdges }) {
     stale: edges.some((edge) => edge.isStale),
     faint: edges.some((edge) => edge.isLowConfidence),
     cyclic: edges.some((edge) => edge.isCyclic),
-    marked: edges.some((edge) => edge.isMarked),
+    marked: edges.find((edge) => edge.isMarked)?.mode,
     counted: edges.some((edge) => edge.count > 1),
     bounded: allEdges && `${count(edges.length)} of ${count(allEdges)} arrows: those of most calls`,
   };
 }
 
-/** Explain the signs. @param {Uses} uses @returns {HTMLElement} */
-export function legend(uses) {
+/**
+ * Explain the signs.
+ *
+ * @param {Uses} uses
+ * @param {string} [about] what the marked calls are
+ * @returns {HTMLElement}
+ */
+export function legend(uses, about = "marked") {
   const line = (classes, more) => s("g", { class: `edge ${classes}` }, lines(classes), head(), more);
   const entries = [
     used(CRITICALITIES, uses.criticalities).map(level),
@@ -61,7 +67,7 @@ export function legend(uses) {
     used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
     uses.soft && entry(line("sync soft"), "hollow head: the caller can do without"),
     uses.cyclic && entry(line("cyclic", cycleMark({ x: 15, y: 9 })), "on a cycle"),
-    uses.marked && entry(line("sync marked"), "marked"),
+    uses.marked && entry(line(`${uses.marked} marked${uses.cyclic ? " cyclic" : ""}`), `thick: ${about}`),
     uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),
     uses.faint && entry(line("sync faint"), "thin: low confidence"),
     uses.counted && entry(number(), "number of calls in one arrow; thicker: more"),

@@ -5,6 +5,9 @@ import { s } from "../lib/dom.js";
 
 const PREFIX = /^(CRITICALITY|SERVICE_KIND|DEPENDENCY_CRITICALITY|COMMUNICATION_MODE)_/;
 
+/** How far the boxes behind that of a group stand out above it. */
+export const STACK = 6;
+
 /**
  * Give the plain word of an enum's value: "CRITICALITY_HIGH" and "high" are both "high"; one that is
  * not set, which JSON leaves out, is "unknown".
@@ -66,8 +69,8 @@ export function outline(kind, width, height) {
     case "group":
     case "others":
       return [
-        s("path", { class: "box behind", d: rounded(6, -6, width - 6, height, 5) }),
-        s("path", { class: "box behind", d: rounded(3, -3, width - 3, height, 5) }),
+        s("path", { class: "box behind", d: rounded(6, -STACK, width - 6, height, 5) }),
+        s("path", { class: "box behind", d: rounded(3, -STACK / 2, width - 3, height, 5) }),
         box(rounded(0, 0, width, height, 5)),
       ];
     default:

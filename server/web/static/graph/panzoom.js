@@ -9,6 +9,8 @@ const LEAST = 0.1;
 const MOST = 4;
 // What is drawn at first is never smaller than this: names stay readable, the rest is a drag away.
 const READABLE = 0.62;
+// ... but for one that all but fits: letters a little smaller are better than nodes cut at the border.
+const NEARLY = 0.5;
 const REST = 160;
 const BUTTONS = 32;
 const STEP = 1.3;
@@ -75,7 +77,7 @@ export function panzoom(room, svg) {
     const high = room.clientHeight - BUTTONS;
     if (wide <= 0 || high <= 0) return;
     const whole = Math.min(wide / frame.width, high / frame.height, 1.25);
-    const scale = all ? Math.max(whole, LEAST) : Math.max(whole, READABLE);
+    const scale = Math.max(whole, all || whole >= NEARLY ? LEAST : READABLE);
     const along = (size, length, center) => {
       const rest = size - length * scale;
       return rest >= 0 ? rest / 2 : clamp(size / 2 - center * scale, rest, 0);

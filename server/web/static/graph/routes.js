@@ -1,6 +1,8 @@
 // The ways of the edges of a picture: curves from the side of one box to the side of another, that
 // pass the columns between in the lanes between their boxes.
 
+import { STACK } from "./marks.js";
+
 const PORT = 6;
 const ARROW = 7;
 const LEAD = 5;
@@ -14,7 +16,7 @@ const LABEL = 46;
  * @property {string} arrow of the head
  * @property {{x: number, y: number}} middle for a mark
  * @property {{x: number, y: number} | null} label for a count, nearer to the group; null = no room
- * @property {boolean} isWithin both ends are in one column
+ * @property {boolean} isWithin both ends are in one column, or the call leads back by one or more
  */
 
 /**
@@ -93,7 +95,7 @@ function curved({ edge, from, to, step, out, into, leave, enter }, strips) {
   const [a, b] = to.node.kind === "service" ? legs[0] : legs.at(-1);
   const near = to.node.kind === "service" ? 0.28 : 0.66;
   const label = Math.abs(b.x - a.x) < LABEL ? null : along(a, b, near);
-  const isWithin = strips[from.strip].column === strips[to.strip].column;
+  const isWithin = strips[from.strip].column === strips[to.strip].column || (step < 0 && !edge.isCyclic);
   return { edge, line, arrow, middle: along(a, b, 0.5), label, isWithin };
 }
 
@@ -120,7 +122,9 @@ function along(a, b, t) {
 
 // Between boxes that stand anywhere: a slight bow to the right, so that two calls there and back are
 // two lines.
-function straight({ edge, from, to }) {
+function straight({ edge, ...ends }) {
+  const from = stacked(ends.from);
+  const to = stacked(ends.to);
   const a = center(from);
   const b = center(to);
   const length = Math.hypot(b.x - a.x, b.y - a.y) || 1;
@@ -141,6 +145,11 @@ function straight({ edge, from, to }) {
   };
   const line = `M${at(start)}Q${at(bend)} ${at(tip)}`;
   return { edge, line, arrow: head(end, towards), middle, label: middle, isWithin: false };
+}
+
+// A group's box with those drawn behind it, which would hide the head of an arrow from above.
+function stacked(box) {
+  return box.node.kind === "service" ? box : { ...box, y: box.y - STACK, height: box.height + STACK };
 }
 
 function center(box) {

@@ -89,7 +89,7 @@ function fields(params, signal, onchange) {
       checked: params.stale === "ignored",
       onchange: (isOn) => set("stale")(isOn ? "ignored" : ""),
     }),
-    h("a", { class: "button small", href: format("drift") }, "Show all"),
+    h("a", { class: "button small", href: format("drift") }, "Clear filters"),
   );
 }
 

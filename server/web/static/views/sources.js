@@ -58,7 +58,7 @@ const COLUMNS = [
     render: elements,
     sort: (row) => Number(row.elementCount || 0),
   },
-  { key: "skipped", title: "Not used", render: skipped, sort: skippedCount },
+  { key: "skipped", title: "Not used", align: "right", render: skipped, sort: skippedCount },
   number("created", "New services", (row) => Number(row.servicesCreated || 0)),
   {
     key: "dependencies",

@@ -164,7 +164,7 @@ function facts(alert) {
       ...fact("Status", statusMark(status)),
       ...(acknowledgedBy ? fact("Looked after by", nameText(acknowledgedBy)) : []),
       ...(resolutionNotes ? fact("Notes", h("span", { class: "notes", dir: "auto" }, resolutionNotes)) : []),
-      ...fact("In the graph", presence(alert)),
+      ...fact("Still there", presence(alert)),
       ...fact("Found", moment(detectTime)),
       ...fact("Changed", moment(updateTime)),
     ),

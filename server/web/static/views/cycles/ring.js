@@ -26,13 +26,11 @@ export class Ring {
     this.drawing = null;
     this.canvas = h("div", { class: "canvas canvas-ring" });
     this.under = h("div", { class: "row" });
-    this.note = h("p", { class: "soft" });
     this.trouble = h("div", {});
     this.element = h(
       "section",
       { class: "ring", "aria-label": "The cycle" },
       this.canvas,
-      this.note,
       this.trouble,
       this.under,
     );
@@ -97,10 +95,8 @@ export class Ring {
     const label = `Cycle of ${counted(this.path.length, "service")}`;
     if (this.drawing) this.drawing.update(picture);
     else this.drawing = draw(this.canvas, picture, { label, onopen });
-    const isCut = picture.edges.some((edge) => edge.isMarked);
-    this.note.textContent = isCut ? "Thick: a call that is suggested to be cut." : "";
     this.under.replaceChildren(
-      legend(usesOf(picture)),
+      legend(usesOf(picture), "suggested cut"),
       exportButtons(this.drawing.svg, `cycle of ${this.path[0]}`),
     );
   }

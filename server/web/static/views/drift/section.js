@@ -145,7 +145,7 @@ function columns(kind) {
       render: teams,
       sort: (row) => `${row.sourceTeam || ""} ${row.targetTeam || ""}`,
     },
-    { key: "dependencies", title: "Known as", render: (row) => knownAs(row.dependencies) },
+    { key: "dependencies", title: "Reported as", render: (row) => knownAs(row.dependencies) },
     {
       key: "sinceTime",
       title: kind === "DRIFT_KIND_CONTRADICTED" ? "Changed" : "Since",

@@ -62,6 +62,6 @@ function sideOf(side, answer, neighbours) {
 }
 
 function shownOf({ word, all, shown }) {
-  if (shown >= all) return all ? `all ${counted(all, word)}` : `no ${word}s`;
+  if (shown >= all) return all > 1 ? `all ${counted(all, word)}` : all ? `the only ${word}` : `no ${word}s`;
   return `${count(shown)} of ${counted(all, word)}`;
 }

@@ -73,6 +73,7 @@ export class ImpactPicture {
     this.element.hidden = picture.nodes.length < 2;
     if (this.drawing) this.drawing.update(picture);
     else this.begin(picture);
+    refill(this.legend, legend(usesOf(picture)));
     this.fillNote();
     this.mark(this.marked);
     this.ondrawn();
@@ -113,9 +114,8 @@ export class ImpactPicture {
     const label = `Services that are hit when ${this.question.serviceId} fails`;
     this.drawing = draw(canvas, picture, { label, onopen: this.onopen });
     const file = `impact of ${this.question.serviceId}`;
-    this.place.append(
-      h("div", { class: "row" }, legend(usesOf(picture)), exportButtons(this.drawing.svg, file)),
-    );
+    this.legend = h("div", {});
+    this.place.append(h("div", { class: "row" }, this.legend, exportButtons(this.drawing.svg, file)));
   }
 
   /** Light these services up, those of them that are drawn. @param {string[]} names */

@@ -77,8 +77,7 @@ export class PathsAnswer {
         ? h("p", { class: "warning" }, "The search took too long and stopped: there may be more paths.")
         : "",
     );
-    this.fill();
-    this.look();
+    void this.look();
   }
 
   end() {
@@ -109,7 +108,7 @@ export class PathsAnswer {
     const left = this.paths.length - drawn;
     refill(
       this.under,
-      legend(usesOf(picture)),
+      legend(usesOf(picture), "the chosen path"),
       exportButtons(this.drawing.svg, file),
       left ? h("p", { class: "soft" }, `${counted(left, "path")} more than fit the picture.`) : "",
     );
@@ -142,13 +141,12 @@ export class PathsAnswer {
     this.fill();
   }
 
-  /** Look up what the picture shows of the services beside their names. */
+  /** Draw, once it is known what the picture shows of the services: nothing in it jumps then. */
   async look() {
     const { picture } = pathsPicture(this.paths, this.chosen(), this.known);
     const drawn = picture.nodes.filter((each) => each.kind === "service").map((each) => each.id);
     const missing = new Set(drawn.filter((name) => !this.known.has(name)));
-    if (!missing.size) return;
-    for (const service of await this.services(missing)) {
+    for (const service of missing.size ? await this.services(missing) : []) {
       if (missing.has(service.serviceId)) this.known.set(service.serviceId, service);
     }
     if (!this.signal.aborted && this.paths.length) this.fill();

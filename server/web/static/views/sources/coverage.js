@@ -108,7 +108,7 @@ function inWords({ pairs, drifting, contradicted }) {
     `The sources report ${counted(pairs, "call")}, from one service to another; stale ones count. `,
     `${count(agreed)} of them (${percent(agreed / pairs)}) are both declared and observed, `,
     `${count(drifting)} are known to one side only. `,
-    `Sources contradict each other about ${count(contradicted)}. `,
+    `Sources contradict each other about ${contradicted ? count(contradicted) : "none"} of them. `,
     h("a", { href: format("drift") }, "See the drift"),
     ".",
   ];
