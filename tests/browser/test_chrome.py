@@ -105,13 +105,13 @@ async def test_navigation_moves_the_focus_and_back_restores_the_scroll(
 ) -> None:
     page = await open_page("#/focus/checkout", viewport={"width": 500, "height": 300})
     await page.evaluate("scrollTo(0, 200)")
-    await page.wait_for_function("history.state?.scroll === 200")
+    await page.wait_for_function("() => history.state?.scroll === 200")
     await console.view(page, "#/status")
     assert await page.evaluate("document.activeElement.id") == "main"
     assert await page.evaluate("scrollY") == 0
     await page.go_back()
     await shown(page, "#/focus/checkout")
-    await page.wait_for_function("scrollY === 200")
+    await page.wait_for_function("() => scrollY === 200")
 
 
 async def test_the_first_tab_stop_leads_past_the_header(open_page: OpenPage) -> None:
@@ -182,7 +182,9 @@ async def test_a_button_copies_the_address_and_says_so(open_page: OpenPage, scri
     await page.evaluate(f"() => {{ window.clip = navigator.clipboard; {script} }}")
     await page.get_by_role("button", name="Copy link").click()
     await page.get_by_role("button", name="Copied").wait_for()
-    await page.wait_for_function("document.getElementById('said').textContent.startsWith('Copied: http')")
+    await page.wait_for_function(
+        "() => document.getElementById('said').textContent.startsWith('Copied: http')"
+    )
     assert await page.evaluate("window.clip.readText()") == page.url
 
 

@@ -103,7 +103,7 @@ async def test_the_command_and_the_call_ask_the_same_question(open_page: OpenPag
         "() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }"
     )
     await page.get_by_role("button", name="Copy curl").click()
-    await page.wait_for_function("window.copied")
+    await page.wait_for_function("() => window.copied")
     copied = await page.evaluate("window.copied")
     assert json.loads(re.findall(r"-d '(.*?)'", copied)[0]) == {
         "kind": "DRIFT_KIND_CONTRADICTED",

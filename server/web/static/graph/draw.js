@@ -8,7 +8,7 @@ import { panzoom } from "./panzoom.js";
 import { routes } from "./routes.js";
 import { walking } from "./walking.js";
 
-const CROWDED = 250;
+const CROWDED = 150;
 const MOST_COUNTS = 60;
 const RESHAPED = 0.15;
 

@@ -17,6 +17,8 @@ const MAX_DEPTH = 10;
 const ALL = { maxServices: 40, maxTeams: 10 };
 const FEW = { maxServices: 12, maxTeams: 10 };
 const MANY = { maxServices: 120, maxTeams: 15 };
+// Arrows between groups say little one by one: those of most calls are enough until more is asked for.
+const FEW_ARROWS = 120;
 
 /** The picture of an impact, in a section of its own. */
 export class ImpactPicture {
@@ -59,14 +61,15 @@ export class ImpactPicture {
     const { serviceId, maxHops, includeStale, filter } = this.question;
     const maxDepth = maxHops ? Math.min(maxHops, MAX_DEPTH) : MAX_DEPTH;
     const request = { serviceId, direction: "DIRECTION_UPSTREAM", includeStale, filter, maxDepth };
-    const bounded = (bounds) => call("GraphService/GetNeighbourhood", { ...request, ...bounds }, signal);
-    if (this.params.draw === "many") return bounded(MANY);
-    const all = await bounded(ALL);
-    return all.groups ? bounded(FEW) : all;
+    const around = (bounds) => call("GraphService/GetNeighbourhood", { ...request, ...bounds }, signal);
+    if (this.params.draw === "many") return around(MANY);
+    const all = await around(ALL);
+    return all.groups ? around(FEW) : all;
   }
 
   show(answer) {
-    const picture = pictured(answer);
+    const isFew = answer.groups && this.params.draw !== "many";
+    const picture = bounded(pictured(answer), isFew ? FEW_ARROWS : undefined);
     this.answer = answer;
     this.center = answer.center;
     this.shown = new Set(picture.nodes.map((each) => each.id));
@@ -146,7 +149,7 @@ function pictured({ center, neighbours = [], groups = [], dependencies = [], gro
   const calls = dependencies.map((each) =>
     pictureEdge(serviceNode(each.sourceServiceId), serviceNode(each.targetServiceId), [each]),
   );
-  return bounded({ nodes, edges: [...calls, ...groupCalls.map((each) => groupEdge(each, groups))] });
+  return { nodes, edges: [...calls, ...groupCalls.map((each) => groupEdge(each, groups))] };
 }
 
 function groupNode(group) {
