@@ -450,7 +450,9 @@ async ([picture, most]) => {
 async def test_of_many_arrows_those_that_say_most_are_drawn(page: "Page") -> None:
     columns = {"middle": 0} | {f"n{number}": 1 + number % 3 for number in range(100)}
     pairs = itertools.islice(itertools.permutations(columns, 2), 3_000)
-    edges = [{"source": a, "target": b, "mode": "sync", "count": hash_of(a + b)} for a, b in pairs]
+    edges: list[dict[str, Any]] = [
+        {"source": a, "target": b, "mode": "sync", "count": hash_of(a + b)} for a, b in pairs
+    ]
     nodes = [
         {"id": name, "label": name, "kind": "group", "column": column} for name, column in columns.items()
     ]
