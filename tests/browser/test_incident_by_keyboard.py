@@ -68,6 +68,8 @@ async def test_from_search_to_an_acknowledged_alert_by_keyboard_alone(
     await page.keyboard.type("ann")
     await page.keyboard.press("Enter")
     await page.locator("main").get_by_text("acknowledged").first.wait_for()
+    # The form that had the focus is gone; Tab goes on from there.
+    await page.wait_for_function("() => document.activeElement.ariaLabel === 'What to do'")
     listed = await stubs.alerts.ListAlerts(ListAlertsRequest(status=ALERT_STATUS_ACKNOWLEDGED))
     assert [alert.acknowledged_by for alert in listed.alerts] == ["ann"]
 

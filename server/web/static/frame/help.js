@@ -9,7 +9,10 @@ const KEYS = [
   ["?", "this help"],
   ["↓ ↑ Enter", "in a list of suggestions: choose, take"],
   ["Esc", "close a list or a dialog"],
-  ["Tab", "to the next link, field or service of a picture"],
+  ["Tab", "to the next link, field or picture"],
+  ["← → ↑ ↓", "in a picture: to the next node that way"],
+  ["Enter", "on a node: focus on the service, open the group"],
+  ["Space", "on a node: its details (view Focus)"],
 ];
 const SEARCHES = [
   ["pay", "names and aliases that hold “pay”; where none does, those that resemble it"],

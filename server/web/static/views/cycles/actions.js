@@ -22,8 +22,9 @@ let ownName = "";
  * @returns {{element: HTMLElement, update: (alert: any) => void}}
  */
 export function actions({ id, session, signal, say, onwritten }) {
-  const element = h("section", { class: "actions", "aria-label": "What to do" });
+  const element = h("section", { class: "actions", "aria-label": "What to do", tabindex: "-1" });
   let status = "";
+  let wrote = false;
   return {
     element,
     // What is typed stays while the alert is in the same stage.
@@ -31,6 +32,9 @@ export function actions({ id, session, signal, say, onwritten }) {
       if (alert.status === status) return;
       status = alert.status;
       element.replaceChildren(...offered());
+      // The form that had the keyboard's focus is gone.
+      if (wrote) element.focus();
+      wrote = false;
     },
   };
 
@@ -90,6 +94,7 @@ export function actions({ id, session, signal, say, onwritten }) {
       try {
         await call(method, request(), signal);
         say(done);
+        wrote = true;
         onwritten();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
