@@ -121,7 +121,7 @@ def test_a_neighbourhood_shows_the_foremost_services_and_counts_all_others(
     check_calls(answer, model, shown, {key: groups[key] for key in order[most:]})
 
 
-@given_in_both_forms(50, picture_worlds())
+@given_in_both_forms(25, picture_worlds())
 def test_without_a_name_the_most_critical_service_with_most_neighbours_is_in_the_middle(
     world: PictureWorld,
 ) -> None:
