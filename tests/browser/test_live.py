@@ -21,6 +21,11 @@ SIGHT = """(isHidden) => {
   Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+CHANGES = """async () => {
+  const { live } = await import("/lib/live.js");
+  const batch = { isReset: true };
+  for (let count = 0; count < 25; count++) live.dispatchEvent(new CustomEvent("changes", { detail: batch }));
+}"""
 CALL = "async () => (await (await import('/lib/api.js')).call('GraphService/GetStatus')).serviceCount"
 
 
@@ -132,3 +137,17 @@ async def test_eight_tabs_share_one_watch_and_all_of_them_can_call(
     await connection.execute(ADD_CALLER, "seen-by-the-rest", "payments")
     for tab in tabs[1:]:
         await callers(tab, "seen-by-the-rest").wait_for()
+
+
+async def test_many_changes_at_once_are_one_question_for_the_frame(open_page: OpenPage) -> None:
+    page = await open_page("#/map")
+    await wait_for_state(page, "live")
+    await page.locator("#top .badge:not([hidden])").wait_for()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    async with page.expect_response("**/depgraph.v1.AlertService/ListAlerts"):
+        await page.evaluate(CHANGES)
+    async with page.expect_response("**/depgraph.v1.AlertService/ListAlerts"):
+        await page.evaluate(CHANGES)
+    # Twenty-five changes each time; a look that was due anyway may come in between.
+    assert asked.count("ListAlerts") <= 3

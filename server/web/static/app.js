@@ -1,4 +1,15 @@
 // The console: what stands around a view, and the choice of the view by the address.
+//
+// How the pieces fit. The address (lib/route.js) is all the state that is worth keeping: `show` reads it and
+// lets the view it names draw into an empty root. A view is left by its AbortSignal, which it passes to
+// every call (lib/api.js). `parts/` is what views share: a question that is kept in step with the graph
+// (asking.js, answered.js), tables, fields, names, what a failure looks like. `graph/` draws a picture
+// {nodes, edges} and knows neither the server nor the address. `frame/` is header, footer, sign-in, and the
+// pages in place of a view. lib/live.js follows the graph by one Watch for all tabs (watcher.js, feed.js)
+// and says when it has changed; then `changed` of the view looks again, quietly.
+//
+// Elements are made by `h` and `s` of lib/dom.js alone: no name can become markup, and the policy of the page
+// forbids inline styles and scripts. No file is built: what stands here is what the browser runs.
 
 import { ApiError, call, hasToken, observe, useToken } from "./lib/api.js";
 import { h } from "./lib/dom.js";
@@ -92,6 +103,8 @@ async function show() {
 async function attempt(root, signal) {
   try {
     await enter();
+    // Another address meanwhile: that one is being shown.
+    signal.throwIfAborted();
     const drawn = await draw(root, signal);
     tries = 0;
     return drawn || {};
@@ -136,6 +149,7 @@ async function mostCritical(signal) {
 /** Begin with the most critical service; its address can be shared. */
 async function start(root, signal) {
   const center = await mostCritical(signal);
+  signal.throwIfAborted();
   if (center === null) {
     top.at(route);
     root.append(...firstDay());

@@ -4,9 +4,8 @@ import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { live } from "../lib/live.js";
 import { count, counted, duration, time } from "../lib/words.js";
+import { keepAsking } from "./upkeep.js";
 
-const STATUS_MS = 15_000;
-const STATUS_AFTER_CHANGE_MS = 1_000;
 // Idle, a replica confirms every second that it is caught up.
 const BEHIND_SECONDS = 5;
 // Heartbeats come every five.
@@ -24,11 +23,11 @@ export function footer(place, banner) {
   live.addEventListener("state", () => show(view));
   // "12 s ago" grows.
   setInterval(() => show(view), 1_000);
-  followStatus(view);
+  keepAsking(() => askStatus(view));
 }
 
 /** What the page knows, in words. @param {import("../lib/live.js").Liveness} now */
-export function stateInWords({ state, lag, answered }) {
+function stateInWords({ state, lag, answered }) {
   if (state === "live" && lag > BEHIND_SECONDS) return `behind the database by ${count(Math.round(lag))} s`;
   const seconds = Math.round((Date.now() - answered) / 1000);
   const last = answered ? `, last answer ${count(seconds)} s ago` : "";
@@ -79,31 +78,12 @@ function showBanner(view, isBehind) {
   view.banner.className = kind === "updated" ? "note" : "warning";
 }
 
-function followStatus(view) {
-  let asked = 0;
-  async function ask() {
-    if (live.now.state !== "live" || document.hidden) return;
-    asked = Date.now();
-    try {
-      showStatus(view, await call("GraphService/GetStatus"));
-    } catch {
-      // The state says that the server does not answer; the counts are the last known.
-    }
+async function askStatus(view) {
+  try {
+    showStatus(view, await call("GraphService/GetStatus"));
+  } catch {
+    // The state says that the server does not answer; the counts are the last known.
   }
-  let timer = null;
-  const soon = (pause) => {
-    timer ||= setTimeout(() => {
-      timer = null;
-      void ask();
-    }, pause);
-  };
-  let wasLive = false;
-  live.addEventListener("state", () => {
-    const isLive = live.now.state === "live";
-    if (isLive && (!wasLive || Date.now() - asked > STATUS_MS)) soon(0);
-    wasLive = isLive;
-  });
-  live.addEventListener("changes", () => soon(STATUS_AFTER_CHANGE_MS));
 }
 
 function showStatus(view, status) {

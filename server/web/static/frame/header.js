@@ -2,16 +2,16 @@
 
 import { call, observe } from "../lib/api.js";
 import { h } from "../lib/dom.js";
-import { live } from "../lib/live.js";
 import { format } from "../lib/route.js";
 import { count, words } from "../lib/words.js";
 import { picker } from "../parts/picker.js";
 import { openHelp } from "./help.js";
+import { keepAsking } from "./upkeep.js";
 
 // Views about one service: a tab of theirs takes it along.
 const OF_A_SERVICE = ["focus", "impact", "paths"];
-const ALERTS_MS = 15_000;
-const MOST_ALERTS = 1_000;
+// More are "100+".
+const MOST_ALERTS = 100;
 
 /**
  * @param {HTMLElement} place
@@ -84,32 +84,19 @@ function showWho(place, session, signOut) {
 function countAlerts(tab) {
   const badge = h("span", { class: "badge", hidden: true });
   tab.append(" ", badge);
-  let asked = 0;
-  async function ask() {
-    if (live.now.state !== "live" || document.hidden) return;
-    asked = Date.now();
+  const request = { status: "ALERT_STATUS_OPEN", pageSize: MOST_ALERTS };
+  const again = keepAsking(async () => {
     try {
-      const answer = await call("AlertService/ListAlerts", {
-        status: "ALERT_STATUS_OPEN",
-        pageSize: MOST_ALERTS,
-      });
+      const answer = await call("AlertService/ListAlerts", request);
       showCount(badge, (answer.alerts || []).length, Boolean(answer.nextPageToken));
     } catch {
       // The page says elsewhere that the server does not answer; the number would be old.
       badge.hidden = true;
     }
-  }
+  });
   observe((method, error) => {
-    if (/^AlertService\/(Acknowledge|Resolve|Create)/.test(method) && !error) void ask();
+    if (/^AlertService\/(Acknowledge|Resolve|Create)/.test(method) && !error) again();
   });
-  let wasLive = false;
-  live.addEventListener("state", () => {
-    const isLive = live.now.state === "live";
-    if (isLive && (!wasLive || Date.now() - asked > ALERTS_MS)) void ask();
-    wasLive = isLive;
-  });
-  // Detection writes its alerts a moment after the change.
-  live.addEventListener("changes", () => setTimeout(ask, 1_000));
 }
 
 function showCount(badge, number, isMore) {

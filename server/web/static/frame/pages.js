@@ -5,8 +5,9 @@ import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { search } from "../lib/search.js";
 import { words } from "../lib/words.js";
-import { chip, nameOf } from "../parts/chip.js";
+import { chip } from "../parts/chip.js";
 import { copyButton } from "../parts/copy.js";
+import { nameText } from "../parts/names.js";
 
 const FIRST_COMMANDS = [
   ["A file of Jaeger, Kiali, Backstage, Kubernetes, OpenTelemetry or depgraph", "depgraph import FILE"],
@@ -183,7 +184,7 @@ async function fill(place, { view, name, params }) {
 }
 
 function similar(service, href) {
-  const link = h("a", { href: href(service.serviceId) }, nameOf(service.serviceId));
+  const link = h("a", { href: href(service.serviceId) }, nameText(service.serviceId));
   return h(
     "li",
     {},

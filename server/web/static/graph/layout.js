@@ -3,8 +3,8 @@
 // Pure arithmetic, without the page: the same picture gives the same layout, in whatever order its
 // nodes and edges come.
 
+import { criticalityRank } from "../lib/words.js";
 import { spread } from "./spread.js";
-import { word } from "./marks.js";
 
 /**
  * @typedef {Object} Node
@@ -196,12 +196,10 @@ function adjacent(edges) {
   return neighbours;
 }
 
-const CRITICALITIES = ["critical", "high", "medium", "low", "unknown"];
-
 function firstOrder(a, b) {
   return (
     rank(a) - rank(b) ||
-    CRITICALITIES.indexOf(word(a.criticality)) - CRITICALITIES.indexOf(word(b.criticality)) ||
+    criticalityRank(a.criticality) - criticalityRank(b.criticality) ||
     compared(a.label, b.label) ||
     compared(a.id, b.id)
   );

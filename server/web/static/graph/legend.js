@@ -1,11 +1,10 @@
 // What the signs of a picture mean: those that it uses.
 
 import { h, s } from "../lib/dom.js";
-import { count } from "../lib/words.js";
+import { count, CRITICALITIES } from "../lib/words.js";
 import { cycleMark, staleMark } from "./elements.js";
 import { mark, outline, word } from "./marks.js";
 
-const CRITICALITIES = ["critical", "high", "medium", "low", "unknown"];
 const KINDS = ["service", "database", "queue", "gateway", "external"];
 const MODES = {
   sync: "synchronous: the caller waits",

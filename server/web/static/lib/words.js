@@ -18,6 +18,20 @@ export const words = {
   source: lower(/^DISCOVERY_SOURCE_/),
 };
 
+/** Criticalities of services in words, from the highest to the lowest. */
+export const CRITICALITIES = ["critical", "high", "medium", "low", "unknown"];
+
+/**
+ * Compare criticalities of services: 0 = critical, 4 = unknown or unset.
+ *
+ * @param {string|undefined} criticality of the contract, or its word
+ * @returns {number}
+ */
+export function criticalityRank(criticality) {
+  const at = CRITICALITIES.indexOf(words.criticality(criticality));
+  return at < 0 ? CRITICALITIES.indexOf("unknown") : at;
+}
+
 const COUNTS = new Intl.NumberFormat("en-US");
 
 /** Write a number; JSON has 64-bit ones as text. @param {number|string} number @returns {string} "21,808" */

@@ -33,7 +33,7 @@ export function atLeast(weakest) {
  * @param {boolean} [isMarked]
  */
 export function pictureEdge(source, target, dependencies, isMarked = false) {
-  const modes = new Set(dependencies.map((each) => words.mode(each.communicationMode)));
+  const modes = new Set(dependencies.map((each) => words.mode(each.communicationMode) || "unknown"));
   const strongest = dependencies
     .map((each) => each.criticality)
     .sort((a, b) => strengthRank(a) - strengthRank(b))[0];
@@ -53,6 +53,11 @@ export function confidence(dependency) {
   // An effective dependency always has one, which JSON leaves out where it is 0.
   if (dependency.discoverySources) return dependency.confidenceScore || 0;
   return dependency.confidenceScore === undefined ? 1 : dependency.confidenceScore;
+}
+
+/** @param {any} dependency @returns {string} "0.75" */
+export function confidenceText(dependency) {
+  return String(Number(confidence(dependency).toPrecision(2)));
 }
 
 /** Who reports it. @param {any} dependency @returns {string} "manual, service mesh" */
@@ -87,7 +92,7 @@ export function dependencyText(dependency) {
     dependency.protocol,
     dependency.timeoutMs !== undefined && timeoutText(dependency),
     `(${sourcesText(dependency)})`,
-    confidence(dependency) < 1 && `confidence ${Number(confidence(dependency).toPrecision(2))}`,
+    confidence(dependency) < 1 && `confidence ${confidenceText(dependency)}`,
     dependency.isStale && "stale",
   ]
     .filter(Boolean)

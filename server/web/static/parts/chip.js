@@ -11,13 +11,3 @@ export function chip(criticality) {
   const word = words.criticality(criticality) || "unknown";
   return h("span", { class: `chip ${word}` }, word === "unknown" ? "criticality unknown" : word);
 }
-
-/**
- * A name of a service, cut to the room there is; whole in the title.
- *
- * @param {string} name
- * @returns {HTMLElement}
- */
-export function nameOf(name) {
-  return h("bdi", { class: "name", title: name }, name);
-}

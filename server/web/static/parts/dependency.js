@@ -2,18 +2,20 @@
 
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
-import { age, counted, time, words } from "../lib/words.js";
+import { counted, words } from "../lib/words.js";
 import { format } from "../lib/route.js";
-import { nameOf } from "./chip.js";
+import { confidence, confidenceText, retriesText, timeoutText } from "./calls.js";
+import { moment } from "./moment.js";
+import { nameText } from "./names.js";
 
 const FIELDS = {
   communication_mode: ["Mode", (d) => modeOf(d)],
   criticality: ["Criticality", (d) => words.dependencyCriticality(d.criticality) || "unknown"],
   protocol: ["Protocol", (d) => d.protocol],
-  timeout_ms: ["Timeout", (d) => d.timeoutMs && milliseconds(d.timeoutMs)],
-  retry_config: ["Retries", (d) => d.retryConfig && retries(d.retryConfig)],
-  confidence_score: ["Confidence", (d) => percent(d.confidenceScore)],
-  last_observed_time: ["Last observed", (d) => d.lastObservedTime && age(d.lastObservedTime)],
+  timeout_ms: ["Timeout", timeoutText],
+  retry_config: ["Retries", retriesText],
+  confidence_score: ["Confidence", confidenceText],
+  last_observed_time: ["Last observed", (d) => moment(d.lastObservedTime)],
 };
 
 /**
@@ -31,7 +33,7 @@ export function dependencyItem(dependency, other, { attributes, signal }) {
   return h(
     "details",
     { ...attributes, class: "panel-dependency", ontoggle: toggled },
-    h("summary", {}, nameOf(other), " ", h("span", { class: "soft" }, brief(dependency))),
+    h("summary", {}, nameText(other), " ", h("span", { class: "soft" }, brief(dependency))),
     provenance(dependency),
     reports,
     h("p", {}, h("a", { href: format("focus", other) }, "Focus on ", h("bdi", {}, other))),
@@ -44,8 +46,8 @@ function brief(dependency) {
     modeOf(dependency),
     words.dependencyCriticality(dependency.criticality),
     dependency.protocol,
-    dependency.timeoutMs && milliseconds(dependency.timeoutMs),
-    (dependency.confidenceScore || 0) < 1 && `confidence ${percent(dependency.confidenceScore)}`,
+    dependency.timeoutMs && timeoutText(dependency),
+    confidence(dependency) < 1 && `confidence ${confidenceText(dependency)}`,
     dependency.isStale && "stale",
     sources > 1 && counted(sources, "source"),
   ]
@@ -85,9 +87,9 @@ function report(dependency) {
     modeOf(dependency),
     words.dependencyCriticality(dependency.criticality),
     dependency.protocol,
-    dependency.timeoutMs && milliseconds(dependency.timeoutMs),
-    dependency.retryConfig && retries(dependency.retryConfig),
-    `confidence ${percent(dependency.confidenceScore)}`,
+    dependency.timeoutMs && timeoutText(dependency),
+    dependency.retryConfig && `retries ${retriesText(dependency)}`,
+    `confidence ${confidenceText(dependency)}`,
   ];
   const seen = dependency.lastObservedTime;
   return h(
@@ -95,28 +97,12 @@ function report(dependency) {
     {},
     h("b", {}, words.source(dependency.discoverySource)),
     `: ${facts.filter((each) => each && each !== "unknown").join(", ")}, `,
-    h("span", { title: time(seen) }, `seen ${age(seen)}`),
+    "seen ",
+    moment(seen),
     dependency.isStale && h("b", {}, ", stale"),
   );
 }
 
 function modeOf({ communicationMode }) {
   return words.mode(communicationMode) || "unknown";
-}
-
-function milliseconds(value) {
-  return `${Number(value).toLocaleString("en-US")} ms`;
-}
-
-function retries({ maxRetries, backoffStrategy }) {
-  const backoff =
-    words.backoff?.(backoffStrategy) ||
-    String(backoffStrategy || "")
-      .replace("BACKOFF_STRATEGY_", "")
-      .toLowerCase();
-  return [counted(maxRetries ?? 3, "retry"), backoff].filter(Boolean).join(", ");
-}
-
-function percent(score = 0) {
-  return String(Number(score.toFixed(2)));
 }

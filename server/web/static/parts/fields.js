@@ -48,11 +48,24 @@ export function teamField({ value = "", signal, onchange }) {
 }
 
 /**
+ * A field for a number, empty where any will do.
+ *
+ * @param {{label: string, value?: string, min?: number, max?: number, placeholder?: string,
+ *   onchange: (value: string) => void}} options `onchange` gets a number in range, or ""
+ * @returns {HTMLElement}
+ */
+export function numberField({ label, value = "", min = 1, max = 1_000_000, placeholder = "any", onchange }) {
+  const input = h("input", { type: "number", value, min, max, step: 1, placeholder, inputmode: "numeric" });
+  input.addEventListener("change", () => input.reportValidity() && onchange(input.value));
+  return h("label", { class: "field number-field" }, label, input);
+}
+
+/**
  * @param {{label: string, checked: boolean, onchange: (checked: boolean) => void}} options
  * @returns {HTMLElement}
  */
 export function checkField({ label, checked, onchange }) {
   const box = h("input", { type: "checkbox", onchange: () => onchange(box.checked) });
   box.checked = checked;
-  return h("label", { class: "overview-check" }, box, label);
+  return h("label", { class: "check" }, box, label);
 }

@@ -3,40 +3,39 @@
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
-import { age, count, counted, time, words } from "../lib/words.js";
-import { chip, nameOf } from "./chip.js";
+import { count, counted, words } from "../lib/words.js";
+import { asking } from "./asking.js";
+import { chip } from "./chip.js";
 import { dependencyItem } from "./dependency.js";
+import { failure } from "./failure.js";
+import { moment } from "./moment.js";
+import { nameText } from "./names.js";
 
 const MOST_DEPENDENCIES = 25;
 const MOST_WRITES = 10;
 
 /**
- * Make the panel of a service.
+ * Make the panel of a service, which is filled as soon as the server has answered.
  *
- * @param {import("../app.js").Context} context
- * @param {string} serviceId
- * @returns {Promise<HTMLElement & {refresh: () => Promise<void>}>} `refresh` looks again, and keeps
- *   what is open
- * @throws {import("../lib/api.js").ApiError}
+ * @param {Object} options
+ * @param {string} options.serviceId
+ * @param {string} options.inFocus the service whose view this is
+ * @param {AbortSignal} options.signal
+ * @returns {{root: HTMLElement, changed: () => void}} `changed` looks again, and keeps what is open
  */
-export async function panel(context, serviceId) {
-  const { signal } = context;
-  const root = h("div", { class: "panel" });
+export function panel({ serviceId, inFocus, signal }) {
+  const root = h("div", { class: "panel" }, h("p", { class: "soft" }, "…"));
   // What a reader has opened stays open.
   const opened = new Set();
-  let shown = "";
-
-  async function fill() {
-    const found = await gathered(serviceId, signal);
-    const text = JSON.stringify(found, (key, value) => (key === "freshness" ? undefined : value));
-    if (text === shown) return;
-    shown = text;
-    root.replaceChildren(...sections(found, { opened, signal, inFocus: context.route.name }));
-  }
-
-  await fill();
-  root.refresh = fill;
-  return root;
+  const look = asking({
+    place: root,
+    signal,
+    ask: (own) => gathered(serviceId, own),
+    show: (found) => root.replaceChildren(...sections(found, { opened, signal, inFocus })),
+    fail: (error) => failure(error),
+  });
+  void look.look();
+  return { root, changed: look.changed };
 }
 
 async function gathered(serviceId, signal) {
@@ -70,7 +69,7 @@ function sections(found, { opened, signal, inFocus }) {
     ontoggle: (event) => (event.target.open ? opened.add(key) : opened.delete(key)),
   });
   return [
-    h("h2", {}, nameOf(name)),
+    h("h2", {}, nameText(name)),
     h(
       "p",
       { class: "row panel-links" },
@@ -111,11 +110,6 @@ function fields({ service, aliases }) {
       .filter(([, value]) => value)
       .flatMap(([label, value]) => [h("dt", {}, label), h("dd", {}, ...[value].flat())]),
   );
-}
-
-/** A moment, with how long ago it was. @param {string} timestamp @returns {HTMLElement} */
-export function moment(timestamp) {
-  return h("time", { datetime: timestamp, title: time(timestamp) }, age(timestamp));
 }
 
 function alertPart(component, alerts) {

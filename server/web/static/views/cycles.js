@@ -4,10 +4,11 @@ import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { commandLine } from "../lib/shell.js";
-import { age, count, time } from "../lib/words.js";
+import { count } from "../lib/words.js";
 import { asking, refill } from "../parts/asking.js";
 import { copyBar } from "../parts/copy.js";
 import { failure, waiting } from "../parts/failure.js";
+import { moment } from "../parts/moment.js";
 import { cycleText, nameText } from "../parts/names.js";
 import { picker } from "../parts/picker.js";
 import { table } from "../parts/table.js";
@@ -174,8 +175,7 @@ function columns() {
     {
       key: "detectTime",
       title: "Since",
-      render: ({ detectTime }) =>
-        h("time", { datetime: detectTime, title: time(detectTime) }, age(detectTime)),
+      render: ({ detectTime }) => moment(detectTime),
       sort: ({ detectTime }) => Date.parse(detectTime),
     },
     {

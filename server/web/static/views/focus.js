@@ -2,10 +2,10 @@
 
 import { draw } from "../graph/draw.js";
 import { legend, usesOf } from "../graph/legend.js";
-import { ApiError, call } from "../lib/api.js";
-import { h } from "../lib/dom.js";
+import { call } from "../lib/api.js";
 import { format } from "../lib/route.js";
 import { counted } from "../lib/words.js";
+import { asking } from "../parts/asking.js";
 import { panel } from "../parts/panel.js";
 import { close, commandOf, HOPS, open, requestOf } from "./focus/address.js";
 import { frame, openGroups, tools } from "./focus/frame.js";
@@ -29,7 +29,7 @@ export const view = {
     const focus = new Focus(context, answer.center.serviceId, hops);
     focus.fill(answer);
     afterPaint(() => performance.mark("focus:drawn"));
-    return { changed: () => focus.ask(false) };
+    return { changed: () => focus.changed() };
   },
 };
 
@@ -56,8 +56,18 @@ class Focus {
       onlist: () => this.fillList(),
     });
     context.root.append(this.parts.whole);
-    this.isAsking = false;
-    this.isBehind = false;
+    const { signal } = context;
+    // In the place of `fail` stands why the picture is old; the picture itself stays.
+    this.question = asking({
+      place: this.parts.trouble,
+      signal,
+      ask: (own) => call("GraphService/GetNeighbourhood", requestOf(this.route), own),
+      show: (answer) => this.refill(answer),
+      fail: (error) => {
+        this.parts.trouble.hidden = false;
+        return `The picture is not up to date: ${error.message}`;
+      },
+    });
   }
 
   /** The route of what is in sight, its hops said. */
@@ -118,25 +128,13 @@ class Focus {
 
   look(name) {
     this.drawing.choose(nodeId(name));
-    if (this.looked === name) return void this.details?.refresh().catch((error) => this.troubled(error));
+    if (this.looked === name) return;
     this.looked = name;
-    void this.fillSide(name);
-  }
-
-  async fillSide(name) {
-    const { side } = this.parts;
-    this.details = null;
-    side.replaceChildren(h("p", { class: "soft" }, "…"));
-    try {
-      const details = await panel(this.context, name);
-      if (this.looked !== name) return;
-      this.details = details;
-      side.replaceChildren(details);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      if (!(error instanceof ApiError)) throw error;
-      if (this.looked === name) side.replaceChildren(h("p", { class: "warning" }, error.message));
-    }
+    this.leavePanel?.abort();
+    this.leavePanel = new AbortController();
+    const signal = AbortSignal.any([this.context.signal, this.leavePanel.signal]);
+    this.panel = panel({ serviceId: name, inFocus: this.name, signal });
+    this.parts.side.replaceChildren(this.panel.root);
   }
 
   // Other controls, the same place: the address changes, and this view stays.
@@ -144,36 +142,25 @@ class Focus {
     this.params = params;
     history.pushState(null, "", format("focus", this.name, params));
     performance.mark("focus:asked");
-    return this.ask(true);
+    return this.ask();
   }
 
-  // One call at a time; what comes meanwhile is asked once more afterwards.
-  async ask(isByHand) {
-    this.isBehind = true;
-    if (this.isAsking) return;
-    this.isAsking = true;
-    try {
-      while (this.isBehind) {
-        this.isBehind = false;
-        const { signal } = this.context;
-        this.fill(await call("GraphService/GetNeighbourhood", requestOf(this.route), signal));
-      }
-      this.parts.trouble.hidden = true;
-      if (isByHand) this.context.say(this.parts.head.querySelector(".focus-summary").textContent);
-      afterPaint(() => performance.mark("focus:drawn"));
-    } catch (error) {
-      this.troubled(error);
-    } finally {
-      this.isAsking = false;
+  async ask() {
+    await this.question.look();
+    if (this.parts.trouble.hidden) {
+      this.context.say(this.parts.head.querySelector(".focus-summary").textContent);
     }
   }
 
-  // What is in sight stays, and says that it is old.
-  troubled(error) {
-    if (error.name === "AbortError") return;
-    if (!(error instanceof ApiError)) throw error;
-    this.parts.trouble.textContent = `The picture is not up to date: ${error.message}`;
-    this.parts.trouble.hidden = false;
+  changed() {
+    this.question.changed();
+    this.panel.changed();
+  }
+
+  refill(answer) {
+    this.parts.trouble.hidden = true;
+    this.fill(answer);
+    afterPaint(() => performance.mark("focus:drawn"));
   }
 
   // Only when they change: a copy button may have the focus, or just say "Copied".

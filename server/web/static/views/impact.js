@@ -5,9 +5,9 @@ import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { asking } from "../parts/asking.js";
 import { beginnings, failure, waiting } from "../parts/failure.js";
+import { numberField } from "../parts/fields.js";
 import { filterOf, filters } from "../parts/filters.js";
 import { serviceLink } from "../parts/names.js";
-import { numberField } from "../parts/number.js";
 import { picker } from "../parts/picker.js";
 import { ImpactAnswer } from "./impact/answer.js";
 

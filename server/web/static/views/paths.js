@@ -5,9 +5,9 @@ import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { asking } from "../parts/asking.js";
 import { beginnings, failure, waiting } from "../parts/failure.js";
+import { checkField, numberField } from "../parts/fields.js";
 import { filterOf, filters } from "../parts/filters.js";
 import { serviceLink } from "../parts/names.js";
-import { numberField } from "../parts/number.js";
 import { picker } from "../parts/picker.js";
 import { PathsAnswer } from "./paths/answer.js";
 import { auditSection } from "./paths/audit.js";
@@ -87,7 +87,11 @@ async function paths({ name: from, params: given }, signal, page, asked) {
       value: params.hops,
       onchange: (hops) => change({ ...params, hops }),
     }),
-    merged(params, (sources) => change({ ...params, sources })),
+    checkField({
+      label: "What each source says",
+      checked: params.sources === "each",
+      onchange: (isOn) => change({ ...params, sources: isOn ? "each" : "" }),
+    }),
     filters({
       params,
       fields: FILTERS,
@@ -136,12 +140,6 @@ async function paths({ name: from, params: given }, signal, page, asked) {
 // The filters know the other parameters as they were at first.
 function filtersOf(changed) {
   return Object.fromEntries(FILTERS.map((key) => [key, changed[key]]));
-}
-
-function merged(params, onchange) {
-  const box = h("input", { type: "checkbox", checked: params.sources === "each" });
-  box.addEventListener("change", () => onchange(box.checked ? "each" : ""));
-  return h("label", { class: "check" }, box, "What each source says");
 }
 
 function requestOf(sourceServiceId, params) {

@@ -3,7 +3,7 @@
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
-import { count, counted, duration } from "../lib/words.js";
+import { count, counted, duration, words } from "../lib/words.js";
 import { answered } from "../parts/answered.js";
 import { refill } from "../parts/asking.js";
 import { copyBar } from "../parts/copy.js";
@@ -153,11 +153,7 @@ function card(title, rows, empty = "") {
 }
 
 function sourceName({ discoverySource }) {
-  return h(
-    "a",
-    { href: format("sources"), "data-key": discoverySource },
-    discoverySource.replace("DISCOVERY_SOURCE_", "").toLowerCase().replaceAll("_", " "),
-  );
+  return h("a", { href: format("sources"), "data-key": discoverySource }, words.source(discoverySource));
 }
 
 function cycles({ detection }) {

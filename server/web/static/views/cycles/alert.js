@@ -4,10 +4,11 @@ import { call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
-import { age, count, counted, time } from "../../lib/words.js";
+import { count, counted, time } from "../../lib/words.js";
 import { asking, refill } from "../../parts/asking.js";
 import { copyBar } from "../../parts/copy.js";
 import { failure, waiting } from "../../parts/failure.js";
+import { moment } from "../../parts/moment.js";
 import { cycleText, nameText, serviceLink } from "../../parts/names.js";
 import { actions } from "./actions.js";
 import { Cuts } from "./cuts.js";
@@ -165,8 +166,8 @@ function facts(alert) {
       ...(acknowledgedBy ? fact("Looked after by", nameText(acknowledgedBy)) : []),
       ...(resolutionNotes ? fact("Notes", h("span", { class: "notes", dir: "auto" }, resolutionNotes)) : []),
       ...fact("Still there", presence(alert)),
-      ...fact("Found", moment(detectTime)),
-      ...fact("Changed", moment(updateTime)),
+      ...fact("Found", [moment(detectTime), `, ${time(detectTime)}`]),
+      ...fact("Changed", [moment(updateTime), `, ${time(updateTime)}`]),
     ),
   ];
 }
@@ -180,8 +181,4 @@ function presence(alert) {
   if (!detected) return "unknown: a person created the alert, detection has not found this cycle";
   const component = `a component of ${counted(size, "service")}`;
   return isGone(alert) ? `no longer; it was ${component}` : `yes, ${component}`;
-}
-
-function moment(timestamp) {
-  return h("time", { datetime: timestamp, title: time(timestamp) }, `${age(timestamp)}, ${time(timestamp)}`);
 }

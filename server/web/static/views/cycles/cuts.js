@@ -8,6 +8,7 @@ import { counted } from "../../lib/words.js";
 import { asking } from "../../parts/asking.js";
 import { confidence, dependencyText } from "../../parts/calls.js";
 import { copyBar } from "../../parts/copy.js";
+import { checkField } from "../../parts/fields.js";
 import { failure, waiting } from "../../parts/failure.js";
 import { cycleText, pathText, serviceLink } from "../../parts/names.js";
 import { table } from "../../parts/table.js";
@@ -74,19 +75,16 @@ export class Cuts {
   }
 
   choice() {
-    const box = h("input", { type: "checkbox", checked: this.params.sync === "1" });
-    box.addEventListener("change", () => {
-      this.params.sync = box.checked ? "1" : "";
-      window.history.replaceState(window.history.state, "", format("cycles", this.id, this.params));
-      this.ask();
-      this.bar.querySelector("input").focus();
+    return checkField({
+      label: "Only cycles of synchronous calls: a cut may then also be a call that is made asynchronous",
+      checked: this.params.sync === "1",
+      onchange: (isOn) => {
+        this.params.sync = isOn ? "1" : "";
+        history.replaceState(history.state, "", format("cycles", this.id, this.params));
+        this.ask();
+        this.bar.querySelector("input").focus();
+      },
     });
-    return h(
-      "label",
-      { class: "check" },
-      box,
-      "Only cycles of synchronous calls: a cut may then also be a call that is made asynchronous",
-    );
   }
 
   show({ cuts = [], totalCost = 0, isOptimal, component }) {

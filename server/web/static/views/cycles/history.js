@@ -1,7 +1,8 @@
 // Cycles: what happened to an alert.
 
 import { h } from "../../lib/dom.js";
-import { age, counted, time } from "../../lib/words.js";
+import { counted } from "../../lib/words.js";
+import { moment } from "../../parts/moment.js";
 import { nameText } from "../../parts/names.js";
 
 /**
@@ -32,7 +33,7 @@ function entry({ kind, eventTime, actor, note, size }) {
       h("strong", {}, word),
       actor ? [" by ", nameText(actor)] : " by a caller without identity",
       " ",
-      h("time", { class: "soft", datetime: eventTime, title: time(eventTime) }, age(eventTime)),
+      h("span", { class: "soft" }, moment(eventTime)),
       size ? h("span", { class: "soft" }, `, ${counted(size, "service")}`) : "",
     ),
     note ? h("p", { class: "notes", dir: "auto" }, note) : "",

@@ -3,7 +3,7 @@
 import { call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { count, words } from "../../lib/words.js";
-import { confidence, retriesText, timeoutText } from "../../parts/calls.js";
+import { confidence, confidenceText, retriesText, timeoutText } from "../../parts/calls.js";
 import { moment } from "../../parts/moment.js";
 import { serviceLink, teamText } from "../../parts/names.js";
 import { table } from "../../parts/table.js";
@@ -198,7 +198,7 @@ function facts(dependency, differing) {
     dependency.protocol,
     dependency.timeoutMs !== undefined && `timeout ${timeoutText(dependency)}`,
     dependency.retryConfig && `retries ${retriesText(dependency)}`,
-    confidence(dependency) < 1 && `confidence ${Number(confidence(dependency).toPrecision(2))}`,
+    confidence(dependency) < 1 && `confidence ${confidenceText(dependency)}`,
     dependency.isStale && "stale",
   ].filter(Boolean);
   return said.flatMap((each, position) => (position ? [", ", each] : [each]));

@@ -87,7 +87,7 @@ export function close(params, selector) {
 }
 
 /** Whether a group is open. */
-export function isOpen(params, selector) {
+function isOpen(params, selector) {
   return written(params).includes(text(selector));
 }
 

@@ -1,8 +1,9 @@
 // The picture of a focus as a table: for screen readers, phones, and who would rather read.
 
 import { h } from "../../lib/dom.js";
-import { count, counted, words } from "../../lib/words.js";
-import { chip, nameOf } from "../../parts/chip.js";
+import { count, counted, criticalityRank, words } from "../../lib/words.js";
+import { chip } from "../../parts/chip.js";
+import { nameText } from "../../parts/names.js";
 import { table } from "../../parts/table.js";
 import { columnOf } from "./picture.js";
 import { groupName } from "./words.js";
@@ -23,11 +24,16 @@ export function list(answer, { linkTo, onopen }) {
       sort: (row) => row.name,
     },
     { key: "where", title: "Where", render: (row) => row.where, sort: (row) => row.column },
-    { key: "criticality", title: "Criticality", render: (row) => chip(row.criticality), sort: rank },
+    {
+      key: "criticality",
+      title: "Criticality",
+      render: (row) => chip(row.criticality),
+      sort: (row) => criticalityRank(row.criticality),
+    },
     {
       key: "team",
       title: "Team",
-      render: (row) => (row.team ? nameOf(row.team) : "–"),
+      render: (row) => (row.team ? nameText(row.team) : "–"),
       sort: (row) => row.team || "",
     },
     { key: "calls", title: "Calls", render: (row) => callsCell(row) },
@@ -87,7 +93,7 @@ function callsOf(answer) {
 }
 
 function nameCell(row, linkTo, onopen) {
-  if (row.isService) return h("a", { href: linkTo(row.name) }, nameOf(row.name));
+  if (row.isService) return h("a", { href: linkTo(row.name) }, nameText(row.name));
   return h(
     "button",
     { type: "button", class: "link", onclick: () => onopen(row.selector) },
@@ -120,9 +126,4 @@ function facts({ communicationMode, criticality, isStale, confidenceScore = 0 })
   ]
     .filter(Boolean)
     .join(", ");
-}
-
-function rank({ criticality }) {
-  const at = ["critical", "high", "medium", "low"].indexOf(words.criticality(criticality));
-  return at < 0 ? 4 : at;
 }

@@ -2,17 +2,11 @@
 
 import { bounded } from "../../graph/bounded.js";
 import { withCycles } from "../../graph/cyclic.js";
-import { counted } from "../../lib/words.js";
+import { counted, criticalityRank } from "../../lib/words.js";
+import { pictureEdge } from "../../parts/calls.js";
 import { groupName } from "./words.js";
 
-export const MOST_NODES = 300;
-// Less than this is drawn as "low confidence".
-export const CONFIDENT = 0.5;
-const CRITICALITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN"].map((each) => `CRITICALITY_${each}`);
-const MODES = {
-  COMMUNICATION_MODE_SYNC: "sync",
-  COMMUNICATION_MODE_ASYNC: "async",
-};
+const MOST_NODES = 300;
 
 /**
  * @param {any} answer GetNeighbourhoodResponse
@@ -63,14 +57,8 @@ function alsoOn({ direction, otherDepth }) {
 }
 
 function dependencyEdge(dependency) {
-  return {
-    source: nodeId(dependency.sourceServiceId),
-    target: nodeId(dependency.targetServiceId),
-    mode: MODES[dependency.communicationMode] || "unknown",
-    criticality: dependency.criticality,
-    isStale: Boolean(dependency.isStale),
-    isLowConfidence: (dependency.confidenceScore || 0) < CONFIDENT,
-  };
+  const { sourceServiceId, targetServiceId } = dependency;
+  return pictureEdge(nodeId(sourceServiceId), nodeId(targetServiceId), [dependency]);
 }
 
 // The groups with most services are nodes of their own, while there is room; what is left of a
@@ -111,13 +99,10 @@ function groupNode(id, column, { selector, serviceCount, highestCriticality, tea
 }
 
 function joined(node, { serviceCount, highestCriticality }) {
-  const highest = [node.criticality, highestCriticality].sort((a, b) => rank(a) - rank(b))[0];
+  const highest = [node.criticality, highestCriticality].sort(
+    (a, b) => criticalityRank(a) - criticalityRank(b),
+  )[0];
   return { ...node, count: node.count + serviceCount, criticality: highest };
-}
-
-function rank(criticality) {
-  const at = CRITICALITIES.indexOf(criticality);
-  return at < 0 ? CRITICALITIES.length : at;
 }
 
 // Calls of groups that share a node are one edge.

@@ -3,7 +3,7 @@
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
-import { count, words } from "../../lib/words.js";
+import { count, criticalityRank, words } from "../../lib/words.js";
 import { refill } from "../../parts/asking.js";
 import { filterOptions, strengthMark, strengthRank } from "../../parts/calls.js";
 import { chip } from "../../parts/chip.js";
@@ -13,8 +13,6 @@ import { table } from "../../parts/table.js";
 import { chosenService } from "./chosen.js";
 import { ImpactPicture } from "./picture.js";
 import { criticalities, headline, strengths, teams } from "./summary.js";
-
-const RANKS = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN"].map((each) => `CRITICALITY_${each}`);
 
 /** What is on the page of one question. */
 export class ImpactAnswer {
@@ -205,7 +203,12 @@ export class ImpactAnswer {
     return [
       { key: "serviceId", title: "Service", render: link, sort: (row) => row.serviceId },
       { key: "team", title: "Team", render: (row) => teamText(row.team), sort: (row) => row.team || "" },
-      { key: "criticality", title: "Criticality", render: (row) => chip(row.criticality), sort: rank },
+      {
+        key: "criticality",
+        title: "Criticality",
+        render: (row) => chip(row.criticality),
+        sort: (row) => criticalityRank(row.criticality),
+      },
       { key: "hops", title: "Hops", align: "right" },
       {
         key: "weakest",
@@ -216,10 +219,6 @@ export class ImpactAnswer {
       { key: "path", title: "Shortest path", render: (row) => pathText(row.path) },
     ];
   }
-}
-
-function rank({ criticality }) {
-  return RANKS.indexOf(criticality);
 }
 
 function commandOf({ serviceId, maxHops, filter, includeStale }) {

@@ -1,12 +1,11 @@
 // Impact: what the failure amounts to, in counts that filter the list of services.
 
 import { h } from "../../lib/dom.js";
-import { count, counted, words } from "../../lib/words.js";
+import { count, counted, criticalityRank, words } from "../../lib/words.js";
 import { chip } from "../../parts/chip.js";
 import { nameText, teamText } from "../../parts/names.js";
 
 const FIRST_TEAMS = 10;
-const RANKS = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN"].map((each) => `CRITICALITY_${each}`);
 const MEANING = {
   hard: "fail too",
   unknown: "may fail: no source knows",
@@ -164,7 +163,7 @@ function mostCritical(services) {
   const worst = new Map();
   for (const { team, criticality } of services) {
     const known = worst.get(team);
-    if (known === undefined || RANKS.indexOf(criticality) < RANKS.indexOf(known))
+    if (known === undefined || criticalityRank(criticality) < criticalityRank(known))
       worst.set(team, criticality);
   }
   return worst;

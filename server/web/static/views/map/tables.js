@@ -2,13 +2,12 @@
 
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
-import { count, words } from "../../lib/words.js";
+import { count, criticalityRank, words } from "../../lib/words.js";
 import { chip } from "../../parts/chip.js";
 import { nameText, serviceLink } from "../../parts/names.js";
 import { table } from "../../parts/table.js";
 import { inside } from "./question.js";
 
-const RANKS = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN"].map((word) => `CRITICALITY_${word}`);
 const COUNTS = {
   pairCount: "Calls",
   syncCount: "Sync",
@@ -55,7 +54,7 @@ function nodeColumns(asked) {
       key: "criticality",
       title: "Highest criticality",
       render: (row) => chip(row.criticality),
-      sort: (row) => RANKS.indexOf(row.criticality),
+      sort: (row) => criticalityRank(row.criticality),
     },
   ];
 }

@@ -4,7 +4,7 @@ import { ApiError, call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
-import { age, counted, time, words } from "../../lib/words.js";
+import { counted, words } from "../../lib/words.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
@@ -12,6 +12,7 @@ import { refill } from "../../parts/asking.js";
 import { callees } from "../../parts/callees.js";
 import {
   confidence,
+  confidenceText,
   filterOptions,
   retriesText,
   sourcesText,
@@ -19,6 +20,7 @@ import {
   timeoutText,
 } from "../../parts/calls.js";
 import { copyBar } from "../../parts/copy.js";
+import { moment } from "../../parts/moment.js";
 import { nameText, pathText, serviceLink } from "../../parts/names.js";
 import { dependenciesOf, pathsPicture } from "../../parts/paths_picture.js";
 import { table } from "../../parts/table.js";
@@ -241,7 +243,7 @@ function hopColumns() {
       key: "confidence",
       title: "Confidence",
       align: "right",
-      render: of((each) => String(Number(confidence(each).toPrecision(2)))),
+      render: of(confidenceText),
       sort: of(confidence),
     },
     { key: "seen", title: "Last seen", render: of(seen) },
@@ -249,12 +251,7 @@ function hopColumns() {
 }
 
 function seen({ lastObservedTime, isStale }) {
-  return h(
-    "time",
-    { datetime: lastObservedTime, title: time(lastObservedTime) },
-    age(lastObservedTime),
-    isStale && " (stale)",
-  );
+  return h("span", {}, moment(lastObservedTime), isStale && " (stale)");
 }
 
 function commandOf({ sourceServiceId, targetServiceId, maxPaths, maxHops, filter, includeStale, effective }) {
