@@ -32,13 +32,14 @@ class Sender:
     def of(cls, scope: Scope) -> "Sender":
         """Read it from the scope of a request."""
         headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in scope["headers"]]
-        return cls(_peer_of(scope.get("client")), headers, scope.get("state", {}).get(CERTIFICATE))
+        return cls(peer_of(scope.get("client")), headers, scope.get("state", {}).get(CERTIFICATE))
 
 
-def _peer_of(client: "tuple[str, int] | None") -> str:
+def peer_of(client: "Sequence[Any] | None") -> str:
+    """Write the address of a client, host and port first, as gRPC does; empty = it is not known."""
     if client is None:
         return ""
-    host, port = client
+    host, port, *_ = client
     return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
 

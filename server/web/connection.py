@@ -15,10 +15,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.config import MIB
-from server.web.call import CERTIFICATE
+from server.web.call import CERTIFICATE, peer_of
 from server.web.errors import Failure
 from server.web.guard import HEADERS
 from server.web.heads import END_OF_HEAD, MAX_HEAD_BYTES, body_of, wrong_head
+from server.web.refusals import Refusals
 
 # What an application has not read of a request is read and dropped before its answer is sent, up to
 # so many bytes: many clients read no answer before they have sent all.
@@ -56,15 +57,18 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         application: ASGIApp,
+        *,
         config: Config,
         state: ServerState,
         times: Times,
+        refusals: Refusals,
         lost: Callable[["Connection"], None],
     ) -> None:
         self._application = application
         self._of_requests: dict[str, Any] = {_CONNECTION: self}
         self._http = H11Protocol(config, state, self._of_requests)
         self._times = times
+        self._refusals = refusals
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._head = bytearray()
@@ -155,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._wrong = wrong
         if self._unanswered:
             return
+        self._refusals.note("unclear", wrong, peer_of(self._transport.get_extra_info("peername")))
         body = Failure.of(400, "invalid_argument", wrong).body
         length = (b"content-length", str(len(body)).encode())
         headers = [*HEADERS, (b"content-type", b"application/json"), length, _CLOSE]

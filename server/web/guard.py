@@ -44,9 +44,9 @@ class Guard:
     server: by an address, ``localhost``, or one of ``names``.
     """
 
-    def __init__(self, application: ASGIApp, names: Iterable[str]) -> None:
+    def __init__(self, application: ASGIApp, names: Iterable[str], refusals: Refusals) -> None:
         self._application = application
-        self._refusals = Refusals()
+        self._refusals = refusals
         self._names = frozenset(name.lower().rstrip(".") for name in (_LOCALHOST, *names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ from server.web.connection import Connection, Times, config_for
 from server.web.console import Console
 from server.web.guard import Guard
 from server.web.in_process import Calls
+from server.web.refusals import Refusals
 from server.web.tls import TlsContexts
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class HttpTransport:
         self._methods = ConnectMethods(calls or Calls(), limits)
         self._console = Console(is_serving)
         self._mounts = mounts
+        self._refusals = Refusals()
         self._config = config_for(self._times)
         # Uvicorn's own; it holds the tasks that answer.
         self._state = ServerState()
@@ -96,7 +98,7 @@ class HttpTransport:
                 continue
             self._sockets.append(opened)
             bound = opened.getsockname()[1]
-        self._guarded = Guard(self._dispatch, (host.strip("[]"), *self._names))
+        self._guarded = Guard(self._dispatch, (host.strip("[]"), *self._names), self._refusals)
         return bound
 
     def _bound(self, family: int, kind: int, where: tuple[object, ...]) -> socket.socket:
@@ -160,7 +162,12 @@ class HttpTransport:
     async def _connect(self, connected: socket.socket) -> None:
         """Begin to speak HTTP on a connection, after TLS if there is any."""
         connection = Connection(
-            self._guarded, self._config, self._state, self._times, self._connections.discard
+            self._guarded,
+            config=self._config,
+            state=self._state,
+            times=self._times,
+            refusals=self._refusals,
+            lost=self._connections.discard,
         )
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -79,7 +79,7 @@ async def test_what_the_guard_refuses_is_found_in_the_log(
         "client": ("192.0.2.7", 1234),
     }
     with capture_logs() as lines:
-        await Guard(answer, ())(scope, answer, send)
+        await Guard(answer, (), Refusals())(scope, answer, send)
     assert sent[0]["status"] in (400, 403)
     ((found_kind, peer, reason),) = [(line["kind"], line["peer"], line["reason"]) for line in lines]
     assert (found_kind, peer) == (kind, PEER)

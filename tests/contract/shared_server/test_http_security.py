@@ -1,10 +1,12 @@
 """What a browser is kept from, and requests that are not clear."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from server.app import Application
 from server.config import Settings
@@ -222,6 +224,19 @@ async def test_a_request_that_is_not_clear_is_refused_and_the_connection_closed(
     assert b"connection: close" in answer.lower()
     assert b"SERVING" not in answer
     assert b"content-security-policy" in answer
+
+
+async def test_a_request_that_is_not_clear_has_a_line_in_the_log(
+    application: Application, address: str
+) -> None:
+    http: Any = application._rpc_server
+    http._transport._http._refusals.__init__()
+    with capture_logs() as lines:
+        await exchange(address, UNCLEAR["two hosts"].encode())
+        await exchange(address, UNCLEAR["a folded line"].encode())
+    (line,) = [line for line in lines if line["event"] == "refused a request"]
+    assert (line["kind"], line["reason"]) == ("unclear", "the request has to have one header Host")
+    assert line["peer"].startswith("ipv4:127.0.0.1:")
 
 
 async def test_a_chunk_without_a_size_is_refused_and_the_connection_closed(address: str) -> None:
