@@ -116,6 +116,28 @@ async def test_filters_and_kinds_hold_for_a_neighbourhood(stubs: Stubs) -> None:
     assert places(await around(stubs, "page", filter=waiting)) == ["+1 mail"]
 
 
+async def test_a_service_that_is_as_near_on_both_sides_is_upstream(stubs: Stubs) -> None:
+    await stubs.write_edges("mail>cart")
+    answer = await around(stubs, "mail")
+    assert places(answer) == ["-1 cart", "-1 page", "+1 db"]
+    assert [each.other_depth for each in answer.neighbours] == [1, 0, 0]
+
+
+async def test_a_map_of_one_service_has_one_node_in_the_middle(channel: grpc.aio.Channel) -> None:
+    stubs = Stubs(channel)
+    await stubs.catalog.BatchUpsertServices(
+        catalog.BatchUpsertServicesRequest(services=[Service(service_id="alone", kind=SERVICE_KIND_DATABASE)])
+    )
+    for inside in (None, ""):
+        [node] = (await mapped(stubs, inside=inside)).nodes
+        assert (node.x, node.y, node.service_count) == (0.5, 0.5, 1)
+    without = pb.EdgeFilter(exclude_kinds=[SERVICE_KIND_DATABASE])
+    answer = await mapped(stubs, filter=without)
+    assert (list(answer.nodes), answer.group_count, answer.service_count) == ([], 0, 0)
+    # A picture has to begin somewhere, if every service is of an excluded kind.
+    assert (await around(stubs, "", filter=without)).center.service_id == "alone"
+
+
 async def test_without_a_name_the_most_critical_service_is_in_the_middle(stubs: Stubs) -> None:
     assert (await around(stubs, "")).center.service_id == "page"
 
