@@ -4,11 +4,12 @@ import asyncio
 from functools import cache
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore.analysis.name_search import differences
+from graphcore.analysis.name_search import NameSearch, differences
 from server.domain.live_graph import MinimizeLatency
 from server.rpc.graph.search import SearchQuestion, search_answer
 from tests.support.examples import examples
@@ -98,6 +99,13 @@ def nearest(name: str, text: str) -> int:
 @given(st.lists(NAMES, max_size=4), NAMES)
 def test_a_difference_is_the_distance_to_the_nearest_piece(names: list[str], text: str) -> None:
     assert differences(names, text, len(text.casefold())).tolist() == [nearest(name, text) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_word"), [("webPay", True), ("HTTPPay", True), ("webPAY", True), ("XPAY", False)]
+)
+def test_a_word_begins_at_a_capital_behind_a_small_letter_or_before_one(name: str, is_word: bool) -> None:
+    assert NameSearch("pay").is_word(name) == is_word
 
 
 @given_in_both_forms(

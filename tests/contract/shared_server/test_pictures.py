@@ -138,6 +138,17 @@ async def test_a_map_of_one_service_has_one_node_in_the_middle(channel: grpc.aio
     assert (await around(stubs, "", filter=without)).center.service_id == "alone"
 
 
+async def test_services_with_more_callers_are_shown_first_and_teams_have_so_many_groups(
+    stubs: Stubs,
+) -> None:
+    await stubs.write_edges("cart>zoo", "page>zoo", "till>zoo", "cart>abc")
+    downstream = {"direction": pb.DIRECTION_DOWNSTREAM, "max_services": 1}
+    answer = await around(stubs, "cart", max_teams=1, **downstream)
+    assert places(answer) == ["+1 zoo"]
+    named = [(each.selector.team, each.selector.other_teams, each.service_count) for each in answer.groups]
+    assert named == [("", False, 2), ("", True, 1)]
+
+
 async def test_without_a_name_the_most_critical_service_is_in_the_middle(stubs: Stubs) -> None:
     assert (await around(stubs, "")).center.service_id == "page"
 
