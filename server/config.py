@@ -130,7 +130,7 @@ class Limits:
     - ``max_unsent_bytes``: all answers that are made and not sent.
     - ``max_concurrent_calls``: calls with one answer, from their start until the answer is made.
     - ``max_streaming_calls``: calls with a stream of answers.
-    - ``max_concurrent_analyses``: calls of AnalysisService, which count as calls or streams, too.
+    - ``max_concurrent_analyses``: analyses and pictures, which count as calls or streams, too.
     - ``max_watches``: watches of the graph, which count as streams, too.
     - ``max_streams_per_principal``: streams of one caller.
     - ``rate_limit``: calls a second of one caller; None = any number.

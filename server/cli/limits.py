@@ -56,7 +56,7 @@ MaxStreamingCalls = Annotated[
 ]
 MaxConcurrentAnalyses = Annotated[
     int,
-    _count("max-concurrent-analyses", "Calls of AnalysisService in progress at once; others have theirs."),
+    _count("max-concurrent-analyses", "Analyses and pictures in progress at once; other calls have theirs."),
 ]
 MaxWatches = Annotated[int, _count("max-watches", "Watches of the graph open at once.")]
 MaxStreamsPerPrincipal = Annotated[

@@ -25,7 +25,12 @@ _WRITES = (
 # Exporters of OTLP call it. Its handler takes the bytes of requests.
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 WATCH = "/depgraph.v1.GraphService/Watch"
-_ANALYSES = ("/depgraph.v1.AnalysisService/", "/depgraph.v1.CatalogService/SuggestAliases")
+_ANALYSES = (
+    "/depgraph.v1.AnalysisService/",
+    "/depgraph.v1.CatalogService/SuggestAliases",
+    "/depgraph.v1.GraphService/GetMap",
+    "/depgraph.v1.GraphService/GetNeighbourhood",
+)
 
 
 class Kind(Enum):
