@@ -167,6 +167,8 @@ async def test_a_group_is_opened_and_closed_again(open_page: OpenPage) -> None:
 async def test_the_list_holds_what_the_picture_holds(open_page: OpenPage, stubs: "Stubs") -> None:
     page = await open_page(f"#/focus/{CENTER}?hops=2", viewport=PHONE)
     await page.locator(".focus-list > summary").click()
+    # The list is filled when it has opened, which the browser says a moment later.
+    await page.locator(".focus-list tbody a").first.wait_for()
     links = await page.locator(".focus-list tbody a").all_text_contents()
     assert set(links) == set((await around(stubs, CENTER, 2)).service_ids)
     link = page.get_by_role("link", name="fraud-scoring", exact=True)
