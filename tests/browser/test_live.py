@@ -23,8 +23,7 @@ SIGHT = """(isHidden) => {
 }"""
 CHANGES = """async () => {
   const { live } = await import("/lib/live.js");
-  const batch = { isReset: true };
-  for (let count = 0; count < 25; count++) live.dispatchEvent(new CustomEvent("changes", { detail: batch }));
+  for (let count = 0; count < 25; count++) live.dispatchEvent(new Event("changes"));
 }"""
 CALL = "async () => (await (await import('/lib/api.js')).call('GraphService/GetStatus')).serviceCount"
 

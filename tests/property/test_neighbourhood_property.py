@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import Direction
 from server.domain.live_graph import MinimizeLatency
-from server.rpc.graph.neighbourhood import GroupName, NeighbourhoodQuestion, neighbourhood_answer
+from server.rpc.graph.neighbourhood import neighbourhood_answer
+from server.rpc.graph.neighbourhood_question import GroupName, NeighbourhoodQuestion
 from tests.support import effective
 from tests.support.graphs import edge_filter, filters
 from tests.support.kernel_forms import given_in_both_forms

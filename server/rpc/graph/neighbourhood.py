@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1.types_pb2 import CRITICALITY_UNKNOWN
-from graphcore import DependencyGraph, Direction, EdgeFilter
+from graphcore import DependencyGraph, EdgeFilter
 from graphcore.analysis.arrangement import Arrangement, Arranging, Group, arrange, foremost
 from graphcore.analysis.counted_calls import (
     CallPairs,
@@ -22,7 +22,7 @@ from graphcore.analysis.counted_calls import (
 from graphcore.analysis.sides import Sides, sides_of
 from server import wire
 from server.domain.errors import ServiceNotFoundError
-from server.domain.live_graph import Consistency, Freshness
+from server.domain.live_graph import Freshness
 from server.rpc.answers import (
     PairRecords,
     freshness_message,
@@ -32,19 +32,10 @@ from server.rpc.answers import (
     too_large,
 )
 from server.rpc.graph.labels import Labels, labels_of
-from server.rpc.questions import consistency, edge_filter, names_of, nodes_left_in, own_names, resolved_field
-from server.rpc.validate import Check
-from server.wire.columns import EnumWords
+from server.rpc.graph.neighbourhood_question import GroupName, NeighbourhoodQuestion
+from server.rpc.questions import names_of, nodes_left_in, own_names, resolved_field
 from server.wire.fields import field
 
-_DEFAULT_DEPTH, _MAX_DEPTH = 1, 10
-_DEFAULT_SERVICES, _MAX_SERVICES = 100, 1_000
-_DEFAULT_TEAMS, _MAX_TEAMS = 20, 100
-_MOST_OPENED = 100
-_DIRECTIONS: EnumWords[str, pb.Direction.ValueType] = EnumWords(
-    pb.Direction, [direction.value for direction in Direction]
-)
-_SIDES: EnumWords[str, pb.Direction.ValueType] = EnumWords(pb.Direction, ["upstream", "downstream"])
 _SIDE_NUMBERS = (pb.DIRECTION_UPSTREAM, pb.DIRECTION_DOWNSTREAM)
 
 _CENTER = pb.GetNeighbourhoodResponse.CENTER_FIELD_NUMBER
@@ -54,65 +45,6 @@ _DEPENDENCY = pb.GetNeighbourhoodResponse.DEPENDENCIES_FIELD_NUMBER
 _GROUP = tag(pb.GetNeighbourhoodResponse, "groups")
 _CALLS = tag(pb.GetNeighbourhoodResponse, "group_calls")
 _FRESHNESS = tag(pb.GetNeighbourhoodResponse, "freshness")
-
-
-class GroupName(NamedTuple):
-    """A group by what a request names it by; ``side`` as in ``graphcore.analysis.sides``."""
-
-    side: int
-    depth: int
-    team: str
-    other_teams: bool
-
-
-class NeighbourhoodQuestion(NamedTuple):
-    """Around which service (``""`` = one to begin with), and how much to show."""
-
-    service_id: str
-    direction: Direction
-    max_depth: int
-    edge_filter: EdgeFilter
-    max_services: int
-    max_teams: int
-    opened: tuple[GroupName, ...]
-    consistency: Consistency
-
-
-def neighbourhood_question(request: pb.GetNeighbourhoodRequest) -> NeighbourhoodQuestion:
-    """Read a request; raises ``InvalidInputError``."""
-    check = Check()
-    name = request.service_id
-    direction = check.optional_word("direction", request.direction, _DIRECTIONS)
-    depth = check.number("max_depth", request.max_depth, 0, _MAX_DEPTH, f"0 = {_DEFAULT_DEPTH}")
-    services = check.number(
-        "max_services", request.max_services, 0, _MAX_SERVICES, f"0 = {_DEFAULT_SERVICES}"
-    )
-    teams = check.number("max_teams", request.max_teams, 0, _MAX_TEAMS, f"0 = {_DEFAULT_TEAMS}")
-    check.at_most("opened_groups", request.opened_groups, _MOST_OPENED, "may be opened")
-    question = NeighbourhoodQuestion(
-        check.text("service_id", name) if name else "",
-        Direction(direction or Direction.BOTH.value),
-        depth or _DEFAULT_DEPTH,
-        edge_filter(check, request.filter, include_stale=request.include_stale),
-        services or _DEFAULT_SERVICES,
-        teams or _DEFAULT_TEAMS,
-        tuple(
-            _group_name(check.within(f"opened_groups[{place}]"), each)
-            for place, each in enumerate(request.opened_groups)
-        ),
-        consistency(check, request.consistency),
-    )
-    check.done()
-    return question
-
-
-def _group_name(check: Check, selector: pb.GroupSelector) -> GroupName:
-    word = check.word("direction", selector.direction, _SIDES, "upstream")
-    depth = check.number("depth", selector.depth, 1, _MAX_DEPTH)
-    team = check.text("team", selector.team) if selector.team else ""
-    if team and selector.other_teams:
-        check.add("team", "is set, but other_teams is a group of several teams; leave one of them out")
-    return GroupName(list(_SIDES.number).index(word), depth, team, selector.other_teams)
 
 
 async def neighbourhood_answer(

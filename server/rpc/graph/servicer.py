@@ -21,7 +21,8 @@ from server.rpc.graph.components import (
 )
 from server.rpc.graph.map import drawn_map, map_answer, map_question
 from server.rpc.graph.map_places import MapPlaces
-from server.rpc.graph.neighbourhood import neighbourhood_answer, neighbourhood_question
+from server.rpc.graph.neighbourhood import neighbourhood_answer
+from server.rpc.graph.neighbourhood_question import neighbourhood_question
 from server.rpc.graph.parts import adjacency_messages, traverse_stream
 from server.rpc.graph.search import search_answer, search_question
 from server.rpc.graph.status import ServerStatus

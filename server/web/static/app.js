@@ -51,7 +51,7 @@ import { view as status } from "./views/status.js";
  * @property {(text: string) => void} say tell what happened, for screen readers too
  */
 /**
- * @typedef {{changed?: (batch: import("./lib/feed.js").Batch) => void|Promise<void>}} Shown
+ * @typedef {{changed?: () => void|Promise<void>}} Shown
  */
 /**
  * A view: `show` draws it, and may return what to do when the graph has changed.
@@ -73,8 +73,8 @@ let leave = new AbortController();
 let me = null;
 /** @type {{changed?: Function}|null} null = the view is being drawn */
 let shown = null;
-/** @type {import("./lib/feed.js").Batch|null} what changed while the view was being drawn */
-let missed = null;
+// The graph has changed while the view was being drawn.
+let missed = false;
 /** @type {import("./lib/route.js").Route|null} */
 let route = null;
 let tries = 0;
@@ -97,7 +97,7 @@ async function show() {
   title(root);
   place.arrived(root, before);
   settle();
-  if (missed) void change(missed);
+  if (missed) void change();
 }
 
 async function attempt(root, signal) {
@@ -229,12 +229,12 @@ function ended(error) {
   void askForToken(error.message);
 }
 
-async function change(batch) {
-  missed = shown ? null : batch;
+async function change() {
+  missed = !shown;
   if (!shown) return;
   const { signal } = leave;
   try {
-    await shown.changed?.(batch);
+    await shown.changed?.();
   } catch (error) {
     if (signal.aborted || isAway(error) || error.code === "unauthenticated") return;
     console.error(error);
@@ -255,7 +255,7 @@ function press(event) {
 footer(document.getElementById("bottom"), document.getElementById("banner"));
 observe((_, error) => error?.code === "unauthenticated" && ended(error));
 live.addEventListener("refused", ({ detail }) => detail.code === "unauthenticated" && ended(detail));
-live.addEventListener("changes", ({ detail }) => change(detail));
+live.addEventListener("changes", change);
 // The address belongs to the views: a jump inside the page must not change it.
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();

@@ -14,20 +14,10 @@ const LOST_REVISION = ["INVALID_REVISION", "REVISION_UNKNOWN"];
  *
  * - `{kind: "state", state: "connecting"|"live"|"reconnecting", attempts, message, reason}`
  * - `{kind: "beat", revision, lag}`: up to date with this snapshot.
- * - `{kind: "changes", batch}`: see `Batch`.
+ * - `{kind: "changes"}`: the graph has changed; views ask again for what they show.
  * - `{kind: "refused", error}`: the token will not do; the feed has stopped.
  *
  * @typedef {Object} FeedEvent
- */
-/**
- * What changed. `isReset`: anything may have, look at everything again.
- *
- * @typedef {Object} Batch
- * @property {boolean} isReset
- * @property {any[]} upsertedServices
- * @property {any[]} removedServices
- * @property {any[]} upsertedDependencies
- * @property {any[]} removedDependencies
  */
 
 export class Feed {
@@ -111,9 +101,8 @@ export class Feed {
   }
 
   take(part) {
-    if (this.missed) this.tell({ kind: "changes", batch: batchOf({}, true) });
+    if (this.missed || part.event === "WATCH_EVENT_CHANGES") this.tell({ kind: "changes" });
     this.missed = false;
-    if (part.event === "WATCH_EVENT_CHANGES") this.tell({ kind: "changes", batch: batchOf(part, false) });
     if (!part.freshness) return;
     this.revision = part.freshness.revision;
     this.tell({ kind: "beat", revision: this.revision, lag: part.freshness.lag || "0s" });
@@ -140,14 +129,4 @@ export class Feed {
       signal.addEventListener("abort", this.hurried, { once: true });
     });
   }
-}
-
-function batchOf(part, isReset) {
-  return {
-    isReset,
-    upsertedServices: part.upsertedServices || [],
-    removedServices: part.removedServices || [],
-    upsertedDependencies: part.upsertedDependencies || [],
-    removedDependencies: part.removedDependencies || [],
-  };
 }

@@ -8,8 +8,6 @@ import { seconds } from "./words.js";
 const CHANGES_MS = 500;
 // A stream may break and be back at once; who has not answered for so long is away.
 const SILENT_MS = 10_000;
-// More rows than that at once: looking at everything again is less work.
-const MOST_ROWS = 2_000;
 
 /**
  * @typedef {Object} Liveness
@@ -28,7 +26,7 @@ class Live extends EventTarget {
     /** @type {Liveness} */
     this.now = { state: "off", message: "", revision: "", lag: 0, answered: 0 };
     this.token = null;
-    this.waiting = null;
+    this.hasChanged = false;
     this.looked = 0;
     this.carrier = null;
     observe((_, error) => {
@@ -64,13 +62,13 @@ class Live extends EventTarget {
   greet() {
     if (this.token === null) return;
     this.carrier.post({ kind: "here", token: this.token, isVisible: !document.hidden });
-    if (!document.hidden && this.waiting) this.later();
+    if (!document.hidden && this.hasChanged) this.later();
   }
 
   take(event) {
     if (event.kind === "state") this.takeState(event);
     else if (event.kind === "beat") this.takeBeat(event);
-    else if (event.kind === "changes") this.takeChanges(event.batch);
+    else if (event.kind === "changes") this.takeChanges();
     else this.refuse(event.error);
   }
 
@@ -89,12 +87,12 @@ class Live extends EventTarget {
 
   takeBeat({ revision, lag, isWelcome }) {
     // While this tab was out of sight the graph may have moved, and nobody told the tab how.
-    if (isWelcome && this.now.revision && this.now.revision !== revision) this.takeChanges(anything());
+    if (isWelcome && this.now.revision && this.now.revision !== revision) this.takeChanges();
     this.set(isWelcome ? { revision } : { revision, lag: seconds(lag), answered: Date.now() });
   }
 
-  takeChanges(batch) {
-    this.waiting = this.waiting ? merged(this.waiting, batch) : batch;
+  takeChanges() {
+    this.hasChanged = true;
     this.later();
   }
 
@@ -103,10 +101,9 @@ class Live extends EventTarget {
     this.timer = setTimeout(
       () => {
         this.timer = null;
-        const batch = this.waiting;
-        this.waiting = null;
+        this.hasChanged = false;
         this.looked = Date.now();
-        this.dispatchEvent(new CustomEvent("changes", { detail: batch }));
+        this.dispatchEvent(new Event("changes"));
       },
       Math.max(0, this.looked + CHANGES_MS - Date.now()),
     );
@@ -118,29 +115,8 @@ class Live extends EventTarget {
   }
 }
 
-/** The one of this page. Events: "state", "changes" (detail: a Batch), "refused" (detail: the error). */
+/** The one of this page. Events: "state", "changes", "refused" (detail: the error). */
 export const live = new Live();
-
-function anything() {
-  const none = {
-    upsertedServices: [],
-    removedServices: [],
-    upsertedDependencies: [],
-    removedDependencies: [],
-  };
-  return { isReset: true, ...none };
-}
-
-function merged(one, other) {
-  if (one.isReset || other.isReset) return anything();
-  const all = { isReset: false };
-  let rows = 0;
-  for (const key of ["upsertedServices", "removedServices", "upsertedDependencies", "removedDependencies"]) {
-    all[key] = one[key].concat(other[key]);
-    rows += all[key].length;
-  }
-  return rows > MOST_ROWS ? anything() : all;
-}
 
 /** The worker that all tabs share; where browsers have none (Android), a feed of this page's own. */
 function carrier(tell) {
