@@ -5,8 +5,8 @@ import { h } from "../../lib/dom.js";
 import { count, counted } from "../../lib/words.js";
 import { copyBar } from "../../parts/copy.js";
 import { filters } from "../../parts/filters.js";
+import { groupName } from "../../parts/neighbourhood.js";
 import { commandOf, MOST, openedOf } from "./address.js";
-import { groupName } from "./words.js";
 
 const FIELDS = ["hops", "direction", "modes", "criticalities", "stale", "confidence"];
 const STEPS = ["25", "50", String(MOST), "200", "250"];

@@ -5,8 +5,7 @@ import { count, counted, criticalityRank, words } from "../../lib/words.js";
 import { chip } from "../../parts/chip.js";
 import { nameText } from "../../parts/names.js";
 import { table } from "../../parts/table.js";
-import { columnOf } from "./picture.js";
-import { groupName } from "./words.js";
+import { columnOf, groupName } from "../../parts/neighbourhood.js";
 
 const MOST_CALLS = 3;
 

@@ -18,18 +18,6 @@ export function title(service) {
 }
 
 /**
- * Name a group of a neighbourhood.
- *
- * @param {{team?: string, otherTeams?: boolean}} selector
- * @param {number} [teamCount] of the group, where it is known
- * @returns {string}
- */
-export function groupName({ team, otherTeams }, teamCount) {
-  if (!otherTeams) return team || "no team";
-  return teamCount ? counted(teamCount, "other team") : "other teams";
-}
-
-/**
  * Say how much is there, and how much of it is in the picture.
  *
  * @param {any} answer GetNeighbourhoodResponse

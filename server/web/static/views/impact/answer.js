@@ -143,9 +143,11 @@ export class ImpactAnswer {
   }
 
   open(node) {
-    if (node.kind === "service") this.choose(node.service);
-    else if (node.kind === "group")
-      this.set({ team: node.team, teamless: node.team === undefined ? "1" : "" });
+    if (node.kind === "service") this.choose(node.label);
+    else if (!node.selector?.otherTeams) {
+      const team = node.selector?.team || undefined;
+      this.set({ team, teamless: team === undefined ? "1" : "" });
+    }
   }
 
   choose(name) {

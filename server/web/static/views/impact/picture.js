@@ -3,13 +3,12 @@
 import { call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { count } from "../../lib/words.js";
-import { bounded } from "../../graph/bounded.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
 import { legend, usesOf } from "../../graph/legend.js";
 import { asking, refill } from "../../parts/asking.js";
-import { pictureEdge } from "../../parts/calls.js";
 import { failure, waiting } from "../../parts/failure.js";
+import { nodeId, pictureOf } from "../../parts/neighbourhood.js";
 
 const MAX_DEPTH = 10;
 // More services than this are a hairball: then a few are drawn, and teams for the others. Together with
@@ -27,7 +26,7 @@ export class ImpactPicture {
    * @param {any} options.question request of AnalyzeImpact
    * @param {Object<string, string>} options.params of the address; `draw` = "many": more services one by one
    * @param {AbortSignal} options.signal
-   * @param {(node: any) => void} options.onopen a service, with its name in `service`, or a group of a team
+   * @param {(node: any) => void} options.onopen a service, or a group
    * @param {() => void} options.ondrawn
    * @param {(many: string) => void} options.onmany "many" or "" was asked for
    */
@@ -69,7 +68,7 @@ export class ImpactPicture {
 
   show(answer) {
     const isFew = answer.groups && this.params.draw !== "many";
-    const picture = bounded(pictured(answer), isFew ? FEW_ARROWS : undefined);
+    const picture = pictureOf(answer, isFew ? FEW_ARROWS : undefined);
     this.answer = answer;
     this.center = answer.center;
     this.shown = new Set(picture.nodes.map((each) => each.id));
@@ -124,65 +123,7 @@ export class ImpactPicture {
   /** Light these services up, those of them that are drawn. @param {string[]} names */
   mark(names) {
     this.marked = names;
-    const drawn = names.map(serviceNode).filter((id) => this.shown?.has(id));
+    const drawn = names.map(nodeId).filter((id) => this.shown?.has(id));
     this.drawing?.highlight(drawn.length ? drawn : null);
   }
-}
-
-function pictured({ center, neighbours = [], groups = [], dependencies = [], groupCalls = [] }) {
-  const own = (service, column, more = {}) => ({
-    id: serviceNode(service.serviceId),
-    label: service.serviceId,
-    service: service.serviceId,
-    kind: "service",
-    serviceKind: service.kind,
-    criticality: service.criticality,
-    team: service.team,
-    column,
-    ...more,
-  });
-  const nodes = [
-    own(center, 0, { isCenter: true }),
-    ...neighbours.map(({ service, depth }) => own(service, -depth)),
-    ...groups.map(groupNode),
-  ];
-  const calls = dependencies.map((each) =>
-    pictureEdge(serviceNode(each.sourceServiceId), serviceNode(each.targetServiceId), [each]),
-  );
-  return { nodes, edges: [...calls, ...groupCalls.map((each) => groupEdge(each, groups))] };
-}
-
-function groupNode(group) {
-  const { selector, serviceCount, teamCount } = group;
-  const label = selector.otherTeams ? `${count(teamCount)} other teams` : selector.team || "no team";
-  return {
-    id: groupId(group),
-    label,
-    kind: selector.otherTeams ? "others" : "group",
-    team: selector.team || undefined,
-    count: serviceCount,
-    criticality: group.highestCriticality,
-    column: -selector.depth,
-  };
-}
-
-function groupEdge({ source, target, calls }, groups) {
-  const end = (each) =>
-    each.serviceId === undefined ? groupId(groups[each.group || 0]) : serviceNode(each.serviceId);
-  const modes = ["sync", "async", "unknown"].filter((mode) => calls[`${mode}Count`]);
-  return {
-    source: end(source),
-    target: end(target),
-    mode: modes.length === 1 ? modes[0] : "mixed",
-    count: calls.pairCount,
-    isStale: calls.staleCount === calls.pairCount,
-  };
-}
-
-function groupId({ selector }) {
-  return JSON.stringify([selector.depth, selector.team || "", Boolean(selector.otherTeams)]);
-}
-
-function serviceNode(name) {
-  return `=${name}`;
 }

@@ -1,19 +1,19 @@
 // A neighbourhood, as the server answers it, as a picture: callers to the left, callees to the right.
 
-import { bounded } from "../../graph/bounded.js";
-import { withCycles } from "../../graph/cyclic.js";
-import { counted, criticalityRank } from "../../lib/words.js";
-import { pictureEdge } from "../../parts/calls.js";
-import { groupName } from "./words.js";
+import { bounded } from "../graph/bounded.js";
+import { withCycles } from "../graph/cyclic.js";
+import { counted, criticalityRank } from "../lib/words.js";
+import { pictureEdge } from "./calls.js";
 
 const MOST_NODES = 300;
 
 /**
  * @param {any} answer GetNeighbourhoodResponse
+ * @param {number} [mostArrows]
  * @returns {import("../../graph/layout.js").Picture} at most 300 nodes: what is more of groups becomes
  *   one node for each column
  */
-export function pictureOf(answer) {
+export function pictureOf(answer, mostArrows) {
   const neighbours = answer.neighbours || [];
   const services = [
     { ...serviceNode(answer.center), column: 0, isCenter: true },
@@ -26,7 +26,8 @@ export function pictureOf(answer) {
   const groups = groupNodes(answer.groups || [], MOST_NODES - services.length);
   const dependencies = (answer.dependencies || []).map(dependencyEdge);
   const calls = groupEdges(answer, groups.idOf);
-  return bounded(withCycles({ nodes: [...services, ...groups.nodes], edges: [...dependencies, ...calls] }));
+  const nodes = [...services, ...groups.nodes];
+  return bounded(withCycles({ nodes, edges: [...dependencies, ...calls] }), mostArrows);
 }
 
 /** @param {string} direction @param {number} depth @returns {number} */
@@ -37,6 +38,18 @@ export function columnOf(direction, depth) {
 /** The id of a service's node. @param {string} name @returns {string} */
 export function nodeId(name) {
   return `service ${name}`;
+}
+
+/**
+ * Name a group of a neighbourhood.
+ *
+ * @param {{team?: string, otherTeams?: boolean}} selector
+ * @param {number} [teamCount] of the group, where it is known
+ * @returns {string}
+ */
+export function groupName({ team, otherTeams }, teamCount) {
+  if (!otherTeams) return team || "no team";
+  return teamCount ? counted(teamCount, "other team") : "other teams";
 }
 
 function serviceNode(service) {
