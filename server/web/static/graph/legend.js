@@ -19,7 +19,7 @@ const MODES = {
  * @property {string[]} kinds
  * @property {string[]} modes
  * @property {boolean} [groups]
- * @property {boolean} [soft] dependencies that the caller can do without
+ * @property {boolean} [soft] soft or degraded dependencies
  * @property {boolean} [hard]
  * @property {boolean} [stale]
  * @property {boolean} [faint] low confidence
@@ -64,7 +64,7 @@ export function legend(uses, about = "marked") {
     uses.kinds.length > 1 && used(KINDS, uses.kinds).map((each) => entry(shape(each), each)),
     uses.groups && entry(shape("group"), "group of services; click opens it"),
     used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
-    uses.soft && entry(line("sync soft"), "hollow head: the caller can do without"),
+    uses.soft && entry(line("sync soft"), "hollow head: the caller goes on without, or with less"),
     uses.cyclic && entry(line("cyclic", cycleMark({ x: 15, y: 9 })), "on a cycle"),
     uses.marked && entry(line(`${uses.marked} marked${uses.cyclic ? " cyclic" : ""}`), `thick: ${about}`),
     uses.stale && entry(line("sync stale", staleMark({ x: 15, y: 9 })), "stale: not seen for long"),

@@ -148,6 +148,8 @@ function dependencies(title, key, answer, { keep, signal }) {
     { "aria-label": title },
     h("h3", {}, `${title} (${count(all)})`),
     all === 0 && h("p", { class: "soft" }, "None."),
+    // A stale one that is listed says so itself.
+    all > own.length && h("p", { class: "soft" }, "Stale ones included."),
     own.map((each) =>
       dependencyItem(each, other(each), { attributes: keep(`${key} ${other(each)}`), signal }),
     ),

@@ -70,7 +70,7 @@ export class PathsAnswer {
       h(
         "p",
         { class: "headline" },
-        h("strong", {}, counted(paths.length, "path")),
+        h("strong", {}, this.number()),
         " ",
         ...between,
         h("span", { class: "soft" }, ` ${this.lengths()}`),
@@ -84,6 +84,12 @@ export class PathsAnswer {
 
   end() {
     this.ending.abort();
+  }
+
+  // As many as were asked for: there may be more.
+  number() {
+    const number = counted(this.paths.length, "path");
+    return this.paths.length === this.question.maxPaths ? `First ${number}` : number;
   }
 
   lengths() {
