@@ -32,9 +32,12 @@ class Authority:
         self.pem = self._ca.cert_pem.bytes()
 
     def issue(
-        self, *names: str, valid: timedelta = timedelta(days=90), age: timedelta = timedelta()
+        self, *names: str, valid: timedelta = timedelta(days=90), age: timedelta = timedelta(minutes=1)
     ) -> "Pair":
-        """Issue a certificate for names, by default the server's."""
+        """Issue a certificate for names, by default the server's.
+
+        It has an age: TLS asks a coarser clock than Python's, for which "now" may be yet to come.
+        """
         begin = datetime.now(UTC) - age
         leaf = self._ca.issue_cert(*(names or (NAME, "127.0.0.1")), not_before=begin, not_after=begin + valid)
         return Pair(b"".join(each.bytes() for each in leaf.cert_chain_pems), leaf.private_key_pem.bytes())

@@ -10,7 +10,7 @@ const MOST_NODES = 300;
 /**
  * @param {any} answer GetNeighbourhoodResponse
  * @param {number} [mostArrows]
- * @returns {import("../../graph/layout.js").Picture} at most 300 nodes: what is more of groups becomes
+ * @returns {import("../graph/layout.js").Picture} at most 300 nodes: what is more of groups becomes
  *   one node for each column
  */
 export function pictureOf(answer, mostArrows) {

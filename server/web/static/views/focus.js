@@ -6,11 +6,11 @@ import { call } from "../lib/api.js";
 import { format } from "../lib/route.js";
 import { counted } from "../lib/words.js";
 import { asking } from "../parts/asking.js";
+import { nodeId, pictureOf } from "../parts/neighbourhood.js";
 import { panel } from "../parts/panel.js";
 import { close, commandOf, HOPS, open, requestOf } from "./focus/address.js";
 import { frame, openGroups, tools } from "./focus/frame.js";
 import { list } from "./focus/list.js";
-import { nodeId, pictureOf } from "../parts/neighbourhood.js";
 import { summary, title } from "./focus/words.js";
 
 // With fewer services around it one hop shows little: then it is two.

@@ -4,8 +4,8 @@ import { h } from "../../lib/dom.js";
 import { count, counted, criticalityRank, words } from "../../lib/words.js";
 import { chip } from "../../parts/chip.js";
 import { nameText } from "../../parts/names.js";
-import { table } from "../../parts/table.js";
 import { columnOf, groupName } from "../../parts/neighbourhood.js";
+import { table } from "../../parts/table.js";
 
 const MOST_CALLS = 3;
 

@@ -144,7 +144,7 @@ export class ImpactAnswer {
 
   open(node) {
     if (node.kind === "service") this.choose(node.label);
-    else if (!node.selector?.otherTeams) {
+    else if (node.kind === "group" && !node.selector.otherTeams) {
       const team = node.selector?.team || undefined;
       this.set({ team, teamless: team === undefined ? "1" : "" });
     }
