@@ -150,6 +150,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_GROUP_NOT_FOUND: no service is in this group of a map. Code NOT_FOUND; the metadata
     `group` names it. Example: GetMap inside the team "purchse".
     """
+    ERROR_REASON_HISTORY_UNAVAILABLE: _ErrorReason.ValueType  # 28
+    """ERROR_REASON_HISTORY_UNAVAILABLE: the history does not reach back to the time, was switched off
+    then, or has a hole after it. Code FAILED_PRECONDITION; the metadata `oldest_time` is the oldest
+    time that can be asked for, if there is one. Example: as_of a year ago, where 90 days are kept.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of the google.rpc.ErrorInfo (domain "depgraph") in the details
@@ -284,5 +289,10 @@ of "web-shop".
 ERROR_REASON_GROUP_NOT_FOUND: ErrorReason.ValueType  # 27
 """ERROR_REASON_GROUP_NOT_FOUND: no service is in this group of a map. Code NOT_FOUND; the metadata
 `group` names it. Example: GetMap inside the team "purchse".
+"""
+ERROR_REASON_HISTORY_UNAVAILABLE: ErrorReason.ValueType  # 28
+"""ERROR_REASON_HISTORY_UNAVAILABLE: the history does not reach back to the time, was switched off
+then, or has a hole after it. Code FAILED_PRECONDITION; the metadata `oldest_time` is the oldest
+time that can be asked for, if there is one. Example: as_of a year ago, where 90 days are kept.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -814,6 +814,7 @@ class Consistency(_message.Message):
     MINIMIZE_LATENCY_FIELD_NUMBER: _builtins.int
     AT_LEAST_AS_FRESH_FIELD_NUMBER: _builtins.int
     FULLY_CONSISTENT_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     minimize_latency: _builtins.bool
     """minimize_latency answers from memory now."""
     at_least_as_fresh: _builtins.str
@@ -823,18 +824,28 @@ class Consistency(_message.Message):
     """
     fully_consistent: _builtins.bool
     """fully_consistent answers from a read of the database begun after the request arrived."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """as_of answers about the graph as it was: at the last mark at or before this time, which
+        freshness names. Marks are ten seconds apart where something changes. last_observed_time and
+        update_time are unset in such answers, and confidence_score is the one reported, filters
+        included. FAILED_PRECONDITION, with the oldest time there is, where the history does not
+        reach.
+        """
+
     def __init__(
         self,
         *,
         minimize_latency: _builtins.bool = ...,
         at_least_as_fresh: _builtins.str = ...,
         fully_consistent: _builtins.bool = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least_as_fresh", b"at_least_as_fresh", "fully_consistent", b"fully_consistent", "minimize_latency", b"minimize_latency", "requirement", b"requirement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_requirement: _TypeAlias = _typing.Literal["minimize_latency", "at_least_as_fresh", "fully_consistent"]  # noqa: Y015
+    _WhichOneofReturnType_requirement: _TypeAlias = _typing.Literal["minimize_latency", "at_least_as_fresh", "fully_consistent", "as_of"]  # noqa: Y015
     _WhichOneofArgType_requirement: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_requirement) -> _WhichOneofReturnType_requirement | None: ...
 
@@ -848,21 +859,35 @@ class Freshness(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """revision is the opaque token of that snapshot."""
+    approximate: _builtins.bool
+    """approximate is true when the past was read by time instead of by snapshot, since a dump was
+    restored after it: transactions that ran just then may be half in the answer.
+    """
     @_builtins.property
     def lag(self) -> _duration_pb2.Duration:
-        """lag is the time since the replica last confirmed that it is caught up with the database."""
+        """lag is the time since the replica last confirmed that it is caught up with the database. Unset
+        in answers about the past.
+        """
+
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """as_of_time is the time of the mark that an answer about the past comes from; else unset."""
 
     def __init__(
         self,
         *,
         revision: _builtins.str = ...,
         lag: _duration_pb2.Duration | None = ...,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        approximate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "lag", b"lag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approximate", b"approximate", "as_of_time", b"as_of_time", "lag", b"lag", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -132,6 +132,12 @@ class AlertResolvedError(DomainError):
     reason = "ALERT_RESOLVED"
 
 
+class HistoryUnavailableError(DomainError):
+    """The history does not reach back to a time, was switched off then, or has a hole after it."""
+
+    reason = "HISTORY_UNAVAILABLE"
+
+
 class RevisionUnknownError(DomainError):
     """The revision comes from another database, or from this one before a crash or failover."""
 

@@ -33,6 +33,7 @@ _CODES: dict[type[DomainError], grpc.StatusCode] = {
     errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.AlertResolvedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RevisionUnknownError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.HistoryUnavailableError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.WriteConflictError: grpc.StatusCode.ABORTED,
     errors.ResponseTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RequestTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -52,6 +52,9 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
         case "fully_consistent":
             _require_true(check, "fully_consistent", given=wanted.fully_consistent)
             return FullyConsistent()
+        case "as_of":
+            check.add("consistency.as_of", "is not answered by this server")
+            return FROM_MEMORY
 
 
 def revision_of(check: Check, field: str, token: str) -> Revision | None:
