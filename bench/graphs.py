@@ -16,7 +16,7 @@ from uuid import UUID
 from graphcore import DependencyGraph, DependencyRecord, EdgeFlag, ServiceRecord
 from server import wire
 from server.domain.dependencies import DependencyRow, DiscoverySource
-from server.domain.live_graph import Consistency, FeedState, Freshness, ReplicaStatus
+from server.domain.live_graph import Consistency, FeedState, Freshness, Reading, ReplicaStatus
 from server.domain.records import SOURCE_FLAGS
 from server.domain.revision import Revision
 from server.domain.services import Service
@@ -127,11 +127,11 @@ class StillGraph:
         return self.graph
 
     @asynccontextmanager
-    async def read_lock(self) -> AsyncIterator[None]:
-        yield
+    async def hold(self, reading: Reading) -> AsyncIterator[Reading]:
+        yield reading
 
-    async def at(self, _wanted: Consistency, _within: timedelta | None) -> DependencyGraph:
-        return self.graph
+    async def at(self, _wanted: Consistency, _within: timedelta | None) -> Reading:
+        return Reading(self.graph, FRESHNESS)
 
     def freshness(self) -> Freshness:
         return FRESHNESS

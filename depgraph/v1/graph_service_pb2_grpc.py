@@ -119,8 +119,9 @@ class GraphServiceServicer:
 
     def BatchTraverse(self, request, context):
         """BatchTraverse answers many questions at once, all from one snapshot: the strongest
-        `consistency` among the requests is waited for, and holds for all of them. An error of one
-        request stands in its place and fails no other.
+        `consistency` among the requests is waited for, and holds for all of them. So all of them name
+        the same `as_of`, or none does: else INVALID_ARGUMENT. An error of one request stands in its
+        place and fails no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

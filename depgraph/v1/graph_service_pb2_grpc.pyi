@@ -47,8 +47,9 @@ class GraphServiceStub:
     """
     BatchTraverse: _grpc.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]
     """BatchTraverse answers many questions at once, all from one snapshot: the strongest
-    `consistency` among the requests is waited for, and holds for all of them. An error of one
-    request stands in its place and fails no other.
+    `consistency` among the requests is waited for, and holds for all of them. So all of them name
+    the same `as_of`, or none does: else INVALID_ARGUMENT. An error of one request stands in its
+    place and fails no other.
     """
     GetAdjacencyList: _grpc.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]
     """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
@@ -105,8 +106,9 @@ class GraphServiceAsyncStub(GraphServiceStub):
     """
     BatchTraverse: _aio.UnaryUnaryMultiCallable[_graph_service_pb2.BatchTraverseRequest, _graph_service_pb2.BatchTraverseResponse]  # type: ignore[assignment]
     """BatchTraverse answers many questions at once, all from one snapshot: the strongest
-    `consistency` among the requests is waited for, and holds for all of them. An error of one
-    request stands in its place and fails no other.
+    `consistency` among the requests is waited for, and holds for all of them. So all of them name
+    the same `as_of`, or none does: else INVALID_ARGUMENT. An error of one request stands in its
+    place and fails no other.
     """
     GetAdjacencyList: _aio.UnaryStreamMultiCallable[_graph_service_pb2.GetAdjacencyListRequest, _graph_service_pb2.GetAdjacencyListResponse]  # type: ignore[assignment]
     """GetAdjacencyList streams each service with its direct targets, sorted by name: the input that
@@ -178,8 +180,9 @@ class GraphServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_graph_service_pb2.BatchTraverseResponse, _abc.Awaitable[_graph_service_pb2.BatchTraverseResponse]]:
         """BatchTraverse answers many questions at once, all from one snapshot: the strongest
-        `consistency` among the requests is waited for, and holds for all of them. An error of one
-        request stands in its place and fails no other.
+        `consistency` among the requests is waited for, and holds for all of them. So all of them name
+        the same `as_of`, or none does: else INVALID_ARGUMENT. An error of one request stands in its
+        place and fails no other.
         """
 
     @_abc_1.abstractmethod

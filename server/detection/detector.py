@@ -19,7 +19,7 @@ from server.detection.plan import Plan
 from server.detection.tracked_alerts import TrackedAlerts
 from server.domain.alerts import MOST_MEMBERS
 from server.domain.detection import AlertLedger, CyclePath, KeptAlert, LedgerConflictError, UnseenCause
-from server.domain.live_graph import FullyConsistent, LiveGraph
+from server.domain.live_graph import FullyConsistent, LiveGraph, MinimizeLatency
 
 if TYPE_CHECKING:
     from graphcore.components.components import Components
@@ -162,9 +162,9 @@ class Detector:
         """Compare the components with the alerts, in a thread."""
         while True:
             await self._searches.finish(self._live.now().confident_components)
-            async with self._live.read_lock():
-                graph = self._live.now()
-                kept, revision = graph.confident_components, self._live.freshness().revision
+            async with self._live.hold(await self._live.at(MinimizeLatency(), None)) as held:
+                graph = held.graph
+                kept = graph.confident_components
                 if not kept.is_ready:
                     # The graph was replaced meanwhile.
                     continue
@@ -177,7 +177,7 @@ class Detector:
                     graph,
                     self._tracked,
                     steps,
-                    revision=revision,
+                    revision=held.freshness.revision,
                     min_confidence=self._settings.min_confidence,
                     most_members=self._most_members,
                 )

@@ -1,7 +1,8 @@
 """The graph in memory as handlers and detection read it, how fresh it is, and its health."""
 
 import enum
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -28,15 +29,49 @@ class FullyConsistent:
     """Wait for a read of the database begun after the request arrived."""
 
 
-Consistency = MinimizeLatency | AtLeastAsFresh | FullyConsistent
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """Answer about the graph as it was at a time, which is aware, in UTC."""
+
+    time: datetime
+
+
+Consistency = MinimizeLatency | AtLeastAsFresh | FullyConsistent | AsOf
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The token of the snapshot in memory, and the time since the replica was last caught up."""
+    """
+    The token of the snapshot in memory, and the time since the replica was last caught up.
+
+    ``as_of_time`` is the time of the mark of a past graph, whose lag is zero; None = it is the live
+    graph. ``approximate``: that past was read by time instead of by snapshot.
+    """
 
     revision: str
     lag: timedelta
+    as_of_time: datetime | None = None
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    A graph to answer from, and its freshness.
+
+    The live graph changes while the caller awaits. A past graph does not change, but is given up
+    when others are asked for, unless somebody ``keeps`` it. ``LiveGraph.hold`` does for both what a
+    reader needs that awaits.
+    """
+
+    graph: DependencyGraph
+    freshness: Freshness
+    keeps: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it is a past graph."""
+        return self.freshness.as_of_time is not None
 
 
 class FeedState(enum.Enum):
@@ -112,7 +147,7 @@ class LiveGraph(Protocol):
     The graph in memory, which changes only while the caller awaits.
 
     All that a handler reads between ``at`` and its next ``await`` comes from one snapshot, which
-    ``freshness`` names before that await. The graph's records hold encoded rows (``server.wire``).
+    the reading's freshness names. The graph's records hold encoded rows (``server.wire``).
     """
 
     @property
@@ -125,16 +160,22 @@ class LiveGraph(Protocol):
     def holds(self, revision: Revision) -> bool:
         """Whether memory has reached a revision."""
 
-    def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """Keep the graph from changing while the context lasts; for computations only."""
-
-    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
+    async def at(self, wanted: Consistency, within: timedelta | None) -> Reading:
         """
-        Return the graph once it is as fresh as wanted.
+        Return the graph once it is as fresh as wanted, or a past graph.
 
         Raises ``NotReadyError`` before the first load, ``ReplicaBehindError`` when ``within``
         passes first (None = the replica's own bound; never more than a minute),
-        ``RevisionUnknownError`` for a revision of another database.
+        ``RevisionUnknownError`` for a revision of another database, ``HistoryUnavailableError``
+        for a time that the history does not reach.
+        """
+
+    def hold(self, reading: Reading) -> AbstractAsyncContextManager[Reading]:
+        """
+        Return a reading that does not change while the context lasts; for computations only.
+
+        For a reading of the live graph, this is the live graph as it is by then, under the read
+        lock.
         """
 
     def freshness(self) -> Freshness:

@@ -9,21 +9,31 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from graphcore import DependencyGraph
 from server.domain.changes import FeedPosition
-from server.domain.errors import NotReadyError, ReplicaBehindError, RevisionUnknownError
+from server.domain.errors import (
+    HistoryUnavailableError,
+    NotReadyError,
+    ReplicaBehindError,
+    RevisionUnknownError,
+)
 from server.domain.live_graph import (
+    AsOf,
     AtLeastAsFresh,
     Consistency,
     FeedState,
     Freshness,
     FullyConsistent,
     MinimizeLatency,
+    Reading,
     ReplicaStatus,
 )
 from server.domain.revision import Revision
+
+if TYPE_CHECKING:
+    from server.domain.history import PastGraphs
 
 _LONGEST_OF_ALL = timedelta(minutes=1)
 
@@ -33,12 +43,14 @@ class ReadableGraph:
     The graph in memory and its position, for readers; implements ``LiveGraph``.
 
     ``ask`` is called when a reader needs the feed to look at the database now. ``behind_because``
-    returns why the feed can't follow, or "". ``cycle_confidence`` is that of ``DependencyGraph``.
+    returns why the feed can't follow, or "". ``past`` answers for former times; None = no history.
+    ``cycle_confidence`` is that of ``DependencyGraph``.
     """
 
     def __init__(self, longest_wait: timedelta, *, cycle_confidence: float = 0.0) -> None:
         self.ask: Callable[[], None] = lambda: None
         self.behind_because: Callable[[], str] = str
+        self.past: PastGraphs | None = None
         self._longest_wait = longest_wait
         self._cycle_confidence = cycle_confidence
         self._graph = DependencyGraph(cycle_confidence=cycle_confidence)
@@ -91,10 +103,24 @@ class ReadableGraph:
         )
 
     def read_lock(self) -> AbstractAsyncContextManager[None]:
-        """See ``LiveGraph.read_lock``."""
+        """Keep the live graph from changing while the context lasts; for computations only."""
         return self._read_lock.held()
 
-    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:
+    @asynccontextmanager
+    async def hold(self, reading: Reading) -> AsyncIterator[Reading]:
+        """See ``LiveGraph.hold``."""
+        if reading.is_past:
+            with reading.keeps():
+                yield reading
+        else:
+            async with self._read_lock.held():
+                yield self.reading()
+
+    def reading(self) -> Reading:
+        """Return the live graph as it is; raises ``NotReadyError`` before the first load."""
+        return Reading(self.now(), self.freshness())
+
+    async def at(self, wanted: Consistency, within: timedelta | None) -> Reading:
         """See ``LiveGraph.at``."""
         self.now()
         # A waiting call takes one of the places for running calls.
@@ -106,9 +132,13 @@ class ReadableGraph:
                 await self._read_begun_now(bound)
             case AtLeastAsFresh(revision):
                 await self._hold(revision, bound)
+            case AsOf(time):
+                if self.past is None:
+                    raise HistoryUnavailableError("this server keeps no history")
+                return await self.past.at(time, bound)
             case _:
                 assert_never(wanted)
-        return self.now()
+        return self.reading()
 
     async def _read_begun_now(self, bound: timedelta) -> None:
         # A step under way may have taken its snapshot before this request: only the next counts.

@@ -100,12 +100,20 @@ _LAG_OF_LENGTH = tuple(_LAG + varint(length) for length in range(32))
 def freshness_message(freshness: Freshness) -> bytes:
     """Encode the ``Freshness`` of an answer."""
     answered_revision.set(freshness.revision)
+    if freshness.as_of_time is not None:
+        return _past_freshness(freshness, freshness.as_of_time).SerializeToString()
     lag = freshness.lag
     seconds, micros = lag.days * _SECONDS_A_DAY + lag.seconds, lag.microseconds
     duration = _NANOS + varint(micros * 1000) if micros else b""
     if seconds:
         duration = _SECONDS + varint(seconds) + duration
     return _revision_field(freshness.revision) + _LAG_OF_LENGTH[len(duration)] + duration
+
+
+def _past_freshness(freshness: Freshness, time: datetime) -> types_pb2.Freshness:
+    return types_pb2.Freshness(
+        revision=freshness.revision, as_of_time=timestamp(time), approximate=freshness.approximate
+    )
 
 
 # Few revisions are current at a time, and each is in very many answers.

@@ -344,7 +344,7 @@ async def test_a_revision_of_a_transaction_that_has_not_committed_waits_for_it(
         await replica.at(FullyConsistent(), PATIENCE)
         assert not reading.done()
         await connection.execute("COMMIT")
-        assert (await reading).has_service("mine")
+        assert (await reading).graph.has_service("mine")
 
 
 async def test_before_the_first_load_reads_raise_not_ready() -> None:

@@ -13,7 +13,7 @@ from depgraph.v1 import graph_service_pb2 as pb
 from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph
 from server.domain.errors import ServiceNotFoundError
-from server.domain.live_graph import Consistency, Freshness
+from server.domain.live_graph import Consistency, Freshness, Reading
 from server.domain.revision import Revision
 from server.rpc.errors import status_of
 from server.rpc.graph.batch_traverse import batch_traverse
@@ -90,11 +90,11 @@ class Live:
         return True
 
     @asynccontextmanager
-    async def read_lock(self) -> AsyncIterator[None]:
-        yield
+    async def hold(self, reading: Reading) -> AsyncIterator[Reading]:
+        yield reading
 
-    async def at(self, wanted: Consistency, within: timedelta | None) -> DependencyGraph:  # noqa: ARG002 - the port's
-        return self._graph
+    async def at(self, wanted: Consistency, within: timedelta | None) -> Reading:  # noqa: ARG002 - the port's
+        return Reading(self._graph, self._freshness)
 
     def freshness(self) -> Freshness:
         return self._freshness

@@ -38,7 +38,7 @@ class TokenReads:
     async def read(self, revision: Revision, name: str, version: int) -> None:
         """Read a writer's own service once memory holds the revision of its write."""
         began = time.perf_counter()
-        graph = await self.replica.at(AtLeastAsFresh(revision), PATIENCE)
+        graph = (await self.replica.at(AtLeastAsFresh(revision), PATIENCE)).graph
         self.waits.append(time.perf_counter() - began)
         service = service_of(graph.service(name))
         self.stale += int(service.team or 0) < version

@@ -11,7 +11,7 @@ import pytest
 
 from depgraph.v1 import catalog_service_pb2 as pb
 from graphcore import DependencyGraph, ServiceRecord
-from server.domain.live_graph import Freshness
+from server.domain.live_graph import Freshness, Reading
 from server.rpc import alias_suggestions
 from server.rpc.alias_suggestions import AliasSuggester, suggestions_question
 from tests.support.eventually import PATIENCE_SECONDS
@@ -26,18 +26,13 @@ class ChangingGraph:
     def __init__(self) -> None:
         self.copies = 0
 
-    async def at(self, *_: object) -> None:
-        pass
+    async def at(self, *_: object) -> Reading:
+        return Reading(DependencyGraph(), Freshness("", timedelta(0)))
 
-    def read_lock(self) -> Any:
-        return nullcontext()
-
-    def now(self) -> DependencyGraph:
+    def hold(self, _: Reading) -> Any:
         self.copies += 1
-        return DependencyGraph.from_records([ServiceRecord(b"1", "web", b"")])
-
-    def freshness(self) -> Freshness:
-        return Freshness(str(self.copies), timedelta(0))
+        graph = DependencyGraph.from_records([ServiceRecord(b"1", "web", b"")])
+        return nullcontext(Reading(graph, Freshness(str(self.copies), timedelta(0))))
 
 
 async def test_callers_that_left_while_they_waited_cost_no_copy_and_no_search(

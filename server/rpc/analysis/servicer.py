@@ -10,7 +10,7 @@ from depgraph.v1 import analysis_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.config import Limits
 from server.domain.caller import current_caller
-from server.domain.live_graph import Consistency, Freshness, LiveGraph
+from server.domain.live_graph import Consistency, Freshness, LiveGraph, Reading
 from server.rpc.analysis.audit import AuditQuestion, audit_answer, audit_question
 from server.rpc.analysis.change import ChangeQuestion, change_answer, change_question
 from server.rpc.analysis.cuts import CutsQuestion, cuts_answer, cuts_question
@@ -98,20 +98,23 @@ class Analyses:
         self, wanted: Consistency, context: Context, work: Callable[[DependencyGraph], Found]
     ) -> tuple[Found, Freshness]:
         """Call ``work`` with a graph as fresh as wanted; returns its freshness, too."""
-        await self._live.at(wanted, time_left(context))
-        # A caller that is gone by then gets no turn.
-        await self._turn.acquire(share_of(current_caller(), context), context.peer())
-        running = asyncio.create_task(self._alone(work))
-        # The event loop keeps no strong reference to a task.
-        self._running.add(running)
-        running.add_done_callback(self._discard)
-        # A thread can't be interrupted: it keeps the lock to its end, even if the caller is gone.
-        return await asyncio.shield(running)
+        reading = await self._live.at(wanted, time_left(context))
+        with reading.keeps():
+            # A caller that is gone by then gets no turn.
+            await self._turn.acquire(share_of(current_caller(), context), context.peer())
+            running = asyncio.create_task(self._alone(reading, work))
+            # The event loop keeps no strong reference to a task.
+            self._running.add(running)
+            running.add_done_callback(self._discard)
+            # A thread can't be interrupted: it holds the graph to its end, even if the caller is
+            # gone.
+            return await asyncio.shield(running)
 
-    async def _alone(self, work: Callable[[DependencyGraph], Found]) -> tuple[Found, Freshness]:
-        async with self._live.read_lock():
-            graph, freshness = self._live.now(), self._live.freshness()
-            return await asyncio.to_thread(work, graph), freshness
+    async def _alone(
+        self, reading: Reading, work: Callable[[DependencyGraph], Found]
+    ) -> tuple[Found, Freshness]:
+        async with self._live.hold(reading) as held:
+            return await asyncio.to_thread(work, held.graph), held.freshness
 
     def _discard(self, running: asyncio.Task[object]) -> None:
         self._turn.release()

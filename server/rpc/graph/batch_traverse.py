@@ -9,7 +9,14 @@ from depgraph.v1 import graph_service_pb2 as pb
 from graphcore import DependencyGraph
 from server.concurrency import CooperativeYield
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
-from server.domain.live_graph import AtLeastAsFresh, Consistency, Freshness, LiveGraph, MinimizeLatency
+from server.domain.live_graph import (
+    AsOf,
+    AtLeastAsFresh,
+    Consistency,
+    LiveGraph,
+    MinimizeLatency,
+    Reading,
+)
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import TimeLeft
 from server.rpc.errors import status_of
@@ -42,15 +49,20 @@ async def batch_traverse(
     Answer every request, in at most ``limit`` bytes; the error of a request is its own outcome.
 
     The graph does not change from the first walk to the last, while other calls run. Raises
-    ``InvalidInputError`` for too few or too many requests, ``NotReadyError``, and
-    ``ResponseTooLargeError`` when not even the errors fit.
+    ``InvalidInputError`` for too few or too many requests or two times, ``NotReadyError``, what
+    ``LiveGraph.at`` raises for a former time, and ``ResponseTooLargeError`` when not even the
+    errors fit.
     """
     read = await _read(request)
+    as_of = _one_time(read)
+    if as_of is not None:
+        async with live.hold(await live.at(as_of, time_left())) as held:
+            return await _answers(held, read, limit)
     wanted = {each.consistency for each in read if isinstance(each, TraverseQuestion)} - {MinimizeLatency()}
     missing, failed = wanted, dict[Consistency, DomainError]()
     while True:
         failed |= await _failures(live, missing, time_left)
-        async with live.read_lock():
+        async with live.hold(await live.at(MinimizeLatency(), None)) as held:
             # The replica may have loaded another database before the graph stopped changing.
             missing = {
                 each
@@ -62,7 +74,7 @@ async def batch_traverse(
                     failed.get(each.consistency, each) if isinstance(each, TraverseQuestion) else each
                     for each in read
                 ]
-                return await _answers(live.now(), live.freshness(), outcomes, limit)
+                return await _answers(held, outcomes, limit)
 
 
 async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
@@ -83,6 +95,27 @@ async def _read(request: pb.BatchTraverseRequest) -> list[_Read]:
     return read
 
 
+def _one_time(read: Sequence[_Read]) -> AsOf | None:
+    """Return the former time that all requests name; None = all ask about now."""
+    asked = [
+        (place, each.consistency) for place, each in enumerate(read) if isinstance(each, TraverseQuestion)
+    ]
+    times = [wanted if isinstance(wanted, AsOf) else None for _, wanted in asked]
+    check = Check()
+    for (place, _), time in zip(asked, times, strict=True):
+        if time != times[0]:
+            others = "the requests before it, which ask about " + (
+                "now" if times[0] is None else times[0].time.isoformat()
+            )
+            check.add(
+                f"requests[{place}].consistency.as_of",
+                f"differs from {others}: all answers of a batch come from one snapshot",
+            )
+            break
+    check.done()
+    return times[0] if times else None
+
+
 async def _failures(
     live: LiveGraph, wanted: set[Consistency], time_left: TimeLeft
 ) -> dict[Consistency, DomainError]:
@@ -99,8 +132,9 @@ async def _failures(
     return failed
 
 
-async def _answers(graph: DependencyGraph, freshness: Freshness, read: Sequence[_Read], limit: int) -> bytes:
+async def _answers(reading: Reading, read: Sequence[_Read], limit: int) -> bytes:
     """Join the outcomes. The first ones get the room, except that for errors of the others."""
+    graph, freshness = reading.graph, reading.freshness
     no_room = _no_room(limit)
     head = field(_FRESHNESS, freshness_message(freshness))
     room = limit - len(head) - len(read) * len(no_room)

@@ -8,10 +8,10 @@ from itertools import accumulate, islice
 from typing import NamedTuple
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import Component, DependencyGraph
+from graphcore import Component
 from server.concurrency import SharedComponentSearch
 from server.domain.alerts import MOST_MEMBERS
-from server.domain.live_graph import Consistency, Freshness, LiveGraph
+from server.domain.live_graph import Consistency, Freshness, LiveGraph, Reading
 from server.rpc.answers import VARINT, tag, too_large
 from server.rpc.context import TimeLeft
 from server.rpc.paging import (
@@ -223,45 +223,46 @@ class ComponentReader:
 
         O(members log members) once after a change.
         """
-        graph = await self._searched(wanted, time_left)
+        reading = await self._searched(wanted, time_left)
+        graph = reading.graph
         [own] = own_names(graph, service_id)
         if graph.components.is_named(graph.node(own)):
-            return graph.component_of(own), own, self._live.freshness()
-        async with self._locked(wanted, time_left) as locked:
-            [own] = own_names(locked, service_id)
-            found = await asyncio.to_thread(locked.component_of, own)
-            return found, own, self._live.freshness()
+            return graph.component_of(own), own, reading.freshness
+        async with self._held(wanted, time_left) as held:
+            [own] = own_names(held.graph, service_id)
+            found = await asyncio.to_thread(held.graph.component_of, own)
+            return found, own, held.freshness
 
     async def largest_first(
         self, min_size: int, wanted: Consistency, time_left: TimeLeft
     ) -> tuple[list[Component], Freshness]:
         """List the components of at least ``min_size`` services, largest first."""
-        graph = await self._searched(wanted, time_left)
-        if graph.components.is_listed(min_size):
-            return graph.components.largest_first(min_size), self._live.freshness()
-        async with self._locked(wanted, time_left) as locked:
-            found = await asyncio.to_thread(locked.components.largest_first, min_size)
-            return found, self._live.freshness()
+        reading = await self._searched(wanted, time_left)
+        components = reading.graph.components
+        if components.is_listed(min_size):
+            return components.largest_first(min_size), reading.freshness
+        async with self._held(wanted, time_left) as held:
+            found = await asyncio.to_thread(held.graph.components.largest_first, min_size)
+            return found, held.freshness
 
-    async def _searched(self, wanted: Consistency, time_left: TimeLeft) -> DependencyGraph:
+    async def _searched(self, wanted: Consistency, time_left: TimeLeft) -> Reading:
         """Return the graph once its components are known."""
-        graph = await self._live.at(wanted, time_left())
-        if graph.components.is_ready:
-            return graph
-        await self._searches.finish(graph.components)
+        reading = await self._live.at(wanted, time_left())
+        if reading.graph.components.is_ready:
+            return reading
+        with reading.keeps():
+            await self._searches.finish(reading.graph.components)
         # The replica may have replaced the graph meanwhile.
         return await self._live.at(wanted, time_left())
 
     @asynccontextmanager
-    async def _locked(self, wanted: Consistency, time_left: TimeLeft) -> AsyncIterator[DependencyGraph]:
-        """Hold the read lock of the graph, whose components are known."""
+    async def _held(self, wanted: Consistency, time_left: TimeLeft) -> AsyncIterator[Reading]:
+        """Hold the graph, whose components are known."""
         while True:
-            await self._searched(wanted, time_left)
-            async with self._live.read_lock():
-                graph = self._live.now()
-                # The replica may have replaced the graph before it was locked.
-                if graph.components.is_ready:
+            async with self._live.hold(await self._searched(wanted, time_left)) as held:
+                # The replica may have replaced the graph before it was held.
+                if held.graph.components.is_ready:
                     # Here, not in the thread: other calls may do the same.
-                    graph.components.finish()
-                    yield graph
+                    held.graph.components.finish()
+                    yield held
                     return

@@ -1,14 +1,15 @@
 """GraphService: answers from memory."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import DependencyGraph, adjacency
+from graphcore import adjacency
 from server.concurrency import SharedComponentSearch
 from server.config import Limits
-from server.domain.live_graph import Consistency, LiveGraph, MinimizeLatency
+from server.domain.live_graph import Consistency, LiveGraph, MinimizeLatency, Reading
 from server.rpc.answers import freshness_message
 from server.rpc.context import Context, begin_answer, time_left
 from server.rpc.graph.batch_traverse import batch_traverse
@@ -70,17 +71,17 @@ class GraphServicer:
     async def Traverse(self, request: pb.TraverseRequest, context: Context) -> Answer:
         """Walk from a service; the answer is one message."""
         question = traverse_question(request)
-        graph = await self._graph(question.consistency, context)
-        return await sliced_answer(graph, question, self._live.freshness(), self._max_response)
+        reading = await self._reading(question.consistency, context)
+        return await sliced_answer(reading.graph, question, reading.freshness, self._max_response)
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context
     ) -> AsyncIterator[Answer]:
         """Walk from a service; the answer comes in parts."""
         question = traverse_question(request)
-        graph = await self._graph(question.consistency, context)
-        freshness = freshness_field(self._live.freshness())
-        async for part in traverse_stream(graph, question, freshness, self._max_part):
+        reading = await self._reading(question.consistency, context)
+        freshness = freshness_field(reading.freshness)
+        async for part in traverse_stream(reading.graph, question, freshness, self._max_part):
             yield part
 
     async def BatchTraverse(self, request: pb.BatchTraverseRequest, context: Context) -> Answer:
@@ -94,8 +95,9 @@ class GraphServicer:
         check = Check()
         wanted = consistency(check, request.consistency)
         check.done()
-        pairs = adjacency(await self._graph(wanted, context), include_stale=request.include_stale)
-        freshness = freshness_message(self._live.freshness())
+        reading = await self._reading(wanted, context)
+        pairs = adjacency(reading.graph, include_stale=request.include_stale)
+        freshness = freshness_message(reading.freshness)
         for message in adjacency_messages(pairs, freshness, self._max_part):
             yield message
 
@@ -130,35 +132,36 @@ class GraphServicer:
     async def SearchServices(self, request: pb.SearchServicesRequest, context: Context) -> Answer:
         """Find services by a piece of their name."""
         question = search_question(request)
-        await self._live.at(question.consistency, time_left(context))
-        async with self._live.read_lock():
-            graph, freshness = self._live.now(), self._live.freshness()
-            return await search_answer(graph, question, freshness, self._max_response)
+        async with self._held(question.consistency, context) as held:
+            return await search_answer(held.graph, question, held.freshness, self._max_response)
 
     async def GetNeighbourhood(self, request: pb.GetNeighbourhoodRequest, context: Context) -> Answer:
         """Return what a picture around a service shows."""
         question = neighbourhood_question(request)
-        await self._live.at(question.consistency, time_left(context))
-        async with self._live.read_lock():
-            graph, freshness = self._live.now(), self._live.freshness()
-            return await neighbourhood_answer(graph, question, freshness, self._max_response)
+        async with self._held(question.consistency, context) as held:
+            return await neighbourhood_answer(held.graph, question, held.freshness, self._max_response)
 
     async def GetMap(self, request: pb.GetMapRequest, context: Context) -> Answer:
         """Return what a picture of the whole graph shows."""
         question = map_question(request)
-        await self._live.at(question.consistency, time_left(context))
-        async with self._live.read_lock():
-            freshness = self._live.freshness()
-            drawn = await drawn_map(self._live.now(), question)
-        return await map_answer(drawn, question, freshness, self._max_response, self._places)
+        async with self._held(question.consistency, context) as held:
+            drawn = await drawn_map(held.graph, question)
+        return await map_answer(drawn, question, held.freshness, self._max_response, self._places)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Report size and freshness of the graph, and health of the server."""
         with self._status.explaining():
-            graph = await self._live.at(MinimizeLatency(), time_left(context))
-        return self._status.message(graph, self._live.status(), self._live.freshness())
+            reading = await self._live.at(MinimizeLatency(), time_left(context))
+        return self._status.message(reading.graph, self._live.status(), reading.freshness)
 
-    async def _graph(self, wanted: Consistency, context: Context) -> DependencyGraph:
+    async def _reading(self, wanted: Consistency, context: Context) -> Reading:
         if wanted is FROM_MEMORY:
-            return self._live.now()
+            return Reading(self._live.now(), self._live.freshness())
         return await self._live.at(wanted, time_left(context))
+
+    @asynccontextmanager
+    async def _held(self, wanted: Consistency, context: Context) -> AsyncIterator[Reading]:
+        """Hold a graph as fresh as wanted, for what awaits while it reads."""
+        reading = await self._live.at(wanted, time_left(context))
+        async with self._live.hold(reading) as held:
+            yield held
