@@ -55,10 +55,12 @@ REPEATABLE_CALLS = {
     ),
     "depgraph.v1.AlertService": ("GetAlert", "ListAlerts", "ListAlertEvents", "CheckCycle"),
     "depgraph.v1.AnalysisService": ("CheckChange", "SuggestCuts", "FindPaths", "AuditPaths", "ListDrift"),
+    "depgraph.v1.HistoryService": ("ListChanges",),
 }
 REPEATABLE_STREAMS = {
     "depgraph.v1.AnalysisService": ("AnalyzeImpact",),
     "depgraph.v1.GraphService": ("StreamTraverse", "GetAdjacencyList", "Watch"),
+    "depgraph.v1.HistoryService": ("DiffGraph",),
 }
 
 

@@ -20,6 +20,7 @@ from depgraph.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.dependency_service_pb2_grpc import DependencyServiceStub
 from depgraph.v1.graph_service_pb2_grpc import GraphServiceStub
+from depgraph.v1.history_service_pb2_grpc import HistoryServiceStub
 from depgraph.v1.types_pb2 import Consistency
 
 
@@ -125,6 +126,7 @@ class Client:
         self.analyses = AnalysisServiceStub(self.channel)
         self.alerts = AlertServiceStub(self.channel)
         self.access = AccessServiceStub(self.channel)
+        self.history = HistoryServiceStub(self.channel)
 
     def read_your_writes(self) -> Consistency:
         """Return the consistency with which a read sees the latest write; unset before it."""

@@ -59,6 +59,8 @@ ROLES_OF_METHODS: Mapping[str, frozenset[Role]] = {
     "/depgraph.v1.GraphService/StreamTraverse": _READ,
     "/depgraph.v1.GraphService/Traverse": _READ,
     "/depgraph.v1.GraphService/Watch": _READ,
+    "/depgraph.v1.HistoryService/DiffGraph": _READ,
+    "/depgraph.v1.HistoryService/ListChanges": _READ,
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": _INGEST,
 }
 

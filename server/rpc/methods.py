@@ -30,6 +30,7 @@ _ANALYSES = (
     "/depgraph.v1.CatalogService/SuggestAliases",
     "/depgraph.v1.GraphService/GetMap",
     "/depgraph.v1.GraphService/GetNeighbourhood",
+    "/depgraph.v1.HistoryService/DiffGraph",
 )
 
 

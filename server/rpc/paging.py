@@ -23,7 +23,8 @@ Encoded = TypeVar("Encoded", bound=Message | bytes)
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
 _DIGEST_BYTES = 8
-_MAX_TOKEN_LENGTH = 4_096
+# A position among changes holds two snapshots.
+_MAX_TOKEN_LENGTH = 32_768
 _MICROSECOND = timedelta(microseconds=1)
 # Room for the page token, counts and freshness; for the tag and length of a record.
 PAGE_OVERHEAD = 24 * 1024
@@ -42,6 +43,18 @@ class PairKey(NamedTuple):
 
     source: str
     target: str
+
+
+class ChangeKey(NamedTuple):
+    """
+    The position in a list of changes: number and distance of the last one shown.
+
+    ``window`` says as a text between which states the list is, so that all pages show the same.
+    """
+
+    seq: int
+    hops: int
+    window: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,14 @@ PAIRS = Position[PairKey](
     lambda key: (len(key.source), key.source + key.target),
     lambda length, names: PairKey(names[:length], names[length:]),
 )
+
+
+def _change_key(seq: int, text: str) -> ChangeKey:
+    hops, _, window = text.partition("/")
+    return ChangeKey(seq, int(hops), window)
+
+
+CHANGES = Position[ChangeKey](lambda key: (key.seq, f"{key.hops}/{key.window}"), _change_key)
 
 
 class PageTokens(Generic[Key]):

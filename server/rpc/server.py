@@ -14,6 +14,7 @@ from depgraph.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to
 from depgraph.v1.catalog_service_pb2_grpc import add_CatalogServiceServicer_to_server
 from depgraph.v1.dependency_service_pb2_grpc import add_DependencyServiceServicer_to_server
 from depgraph.v1.graph_service_pb2_grpc import add_GraphServiceServicer_to_server
+from depgraph.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from server.concurrency import SharedComponentSearch
 from server.config import Addresses, Limits, TransportName
 from server.domain.live_graph import LiveGraph
@@ -30,6 +31,7 @@ from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
+from server.rpc.history.servicer import HistoryServicer
 from server.rpc.listeners import HttpTransport, Listeners
 from server.rpc.methods import EXPORT, Registrar
 from server.rpc.otlp.receiver import OtlpReceiver
@@ -48,6 +50,7 @@ CONTRACT = (
     "depgraph.v1.AlertService",
     "depgraph.v1.CatalogService",
     "depgraph.v1.DependencyService",
+    "depgraph.v1.HistoryService",
     EXPORT.removeprefix("/").partition("/")[0],
 )
 # The time in which answers may leave the process when it stops.
@@ -188,6 +191,7 @@ class RpcServer:
         # They answer with the bytes of messages, which the generated types don't allow.
         add_GraphServiceServicer_to_server(cast("Any", graph), server)
         add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
+        add_HistoryServiceServicer_to_server(cast("Any", HistoryServicer()), server)
         add_AccessServiceServicer_to_server(AccessServicer(servicers.writes, limits), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         catalog = CatalogServicer(servicers.services, servicers.aliases, servicers.live, limits)

@@ -11,6 +11,7 @@ from depgraph.v1 import (
     analysis_service_pb2_grpc,
     catalog_service_pb2_grpc,
     dependency_service_pb2_grpc,
+    history_service_pb2_grpc,
 )
 from depgraph.v1 import catalog_service_pb2 as catalog
 from depgraph.v1 import dependency_service_pb2 as dependencies
@@ -29,6 +30,7 @@ class Stubs:
         self.dependencies = dependency_service_pb2_grpc.DependencyServiceStub(channel)
         self.graph = graph_grpc.GraphServiceStub(channel)
         self.alerts = alert_service_pb2_grpc.AlertServiceStub(channel)
+        self.history = history_service_pb2_grpc.HistoryServiceStub(channel)
         self.analyses = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
 
     async def write_services(self, *names: str) -> list[Service]:

@@ -34,6 +34,7 @@ CONTRACT = [
         "CatalogService",
         "DependencyService",
         "GraphService",
+        "HistoryService",
     )
 ]
 SERVICES = [*CONTRACT, "opentelemetry.proto.collector.metrics.v1.MetricsService"]

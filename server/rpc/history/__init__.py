@@ -1,0 +1,1 @@
+"""HistoryService: what differs between two states of the graph, and the single changes."""
