@@ -134,7 +134,8 @@ def reading_policies(cluster: _Cluster, draft: Draft) -> None:
 def _keep(cluster: _Cluster, found: _Object) -> Call | str:
     key = (found.namespace, found.name)
     owners = list(_dicts(_dict(found.fields, "metadata").get("ownerReferences")))
-    if found.kind in _TEMPLATES and any(owner.get("kind") in _TEMPLATES for owner in owners):
+    # A list, since what a file gives as a kind may have no hash.
+    if found.kind in _TEMPLATES and any(owner.get("kind") in [*_TEMPLATES] for owner in owners):
         return f"a {found.kind} that another workload has made"
     if found.kind in _TEMPLATES:
         cluster.workloads.append(found)

@@ -80,6 +80,17 @@ def test_a_file_with_odd_values_is_read_or_refused(name: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_file_with_a_list_or_an_object_in_any_place_is_read_or_refused(name: str) -> None:
+    for number in range(len(places(DOCUMENTS[name]))):
+        for odd in ([], {}):
+            changed = copy.deepcopy(DOCUMENTS[name])
+            parent, key = places(changed)[number]
+            parent[key] = odd
+            raw = "\n".join(json.dumps(document) for document in changed).encode()
+            reads_or_refuses(raw, FORMS[name])
+
+
+@pytest.mark.parametrize("name", FILES)
 @examples(EXAMPLES_A_FILE)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> None:
