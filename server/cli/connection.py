@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 import grpc
@@ -24,7 +25,9 @@ from depgraph.v1.graph_service_pb2 import (
 )
 from server.cli.asked import AskedServer
 from server.cli.failures import CommandError, InputError, RefusedError
+from server.cli.past import consistency
 from server.cli.render.text import counted, visible
+from server.cli.times import written
 from server.domain.services import form_hint
 
 SUGGESTION_SECONDS = 2.0
@@ -54,12 +57,12 @@ PageT = TypeVar("PageT", bound=_Page)
 
 
 @contextmanager
-def connected(server: AskedServer, *, attempts: int = 1) -> Iterator[Client]:
+def connected(server: AskedServer, *, attempts: int = 1, as_of: datetime | None = None) -> Iterator[Client]:
     """
     Connect, without waiting for a server to appear; a failed call becomes a ``CommandError``.
 
     ``attempts`` as in ``Client``. When the server does not know a service, the error suggests
-    similar names.
+    similar names, those of the time that the command asks about.
     """
     with opened(server, timeout=server.timeout, attempts=attempts) as client:
         try:
@@ -67,7 +70,7 @@ def connected(server: AskedServer, *, attempts: int = 1) -> Iterator[Client]:
         except grpc.RpcError as error:
             unknown = _unknown_service(error)
             if unknown is not None:
-                raise InputError(_suggestion(client, unknown)) from error
+                raise InputError(_suggestion(client, unknown, as_of)) from error
             raise failure(error, server) from error
 
 
@@ -254,12 +257,16 @@ def _unknown_service(error: grpc.RpcError) -> str | None:
     return next(names, None)
 
 
-def _suggestion(client: Client, name: str) -> str:
-    if _is_in_database(client, name):  # the feed is behind, or misses writes
+def _suggestion(client: Client, name: str, as_of: datetime | None) -> str:
+    then = f" as of {written(as_of)}" if as_of else ""
+    if _is_in_database(client, name):
+        if as_of:
+            return f"no service named '{visible(name)}'{then}: there is one now"
+        # The feed is behind, or misses writes.
         return f"'{visible(name)}' is in the database, but not in the graph: see 'depgraph status'"
-    shown = " or ".join(f"'{visible(each)}'" for each in _similar_names(client, name))
+    shown = " or ".join(f"'{visible(each)}'" for each in _similar_names(client, name, as_of))
     hint = f": did you mean {shown}?" if shown else ""
-    return f"no service named '{visible(name)}'{form_hint(name)}{hint}"
+    return f"no service named '{visible(name)}'{then}{form_hint(name)}{hint}"
 
 
 def _is_in_database(client: Client, name: str) -> bool:
@@ -269,9 +276,9 @@ def _is_in_database(client: Client, name: str) -> bool:
     return False
 
 
-def _similar_names(client: Client, name: str) -> list[str]:
+def _similar_names(client: Client, name: str, as_of: datetime | None) -> list[str]:
     """Find up to three names that hold or resemble the name; none if the server can't search."""
-    request = SearchServicesRequest(query=name, max_matches=MAX_SUGGESTIONS)
+    request = SearchServicesRequest(query=name, max_matches=MAX_SUGGESTIONS, consistency=consistency(as_of))
     with suppress(grpc.RpcError):
         found = client.graph.SearchServices(request, timeout=SUGGESTION_SECONDS).matches
         return [each.service.service_id for each in found]

@@ -40,6 +40,8 @@ COMMANDS = {
     "paths": "paths:paths",
     "audit": "audit:audit",
     "drift": "drift:drift",
+    "changes": "changes:changes",
+    "diff": "diff:diff",
     "status": "status:status",
     "watch": "watch:watch",
     "whoami": "access:whoami",

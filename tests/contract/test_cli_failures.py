@@ -150,10 +150,10 @@ def test_a_name_that_the_database_has_and_the_graph_has_not_is_no_suggestion_for
         catalog=SimpleNamespace(GetService=known),
         graph=SimpleNamespace(SearchServices=lambda *_, **__: found),
     )
-    assert _suggestion(client, "checkout") == (
+    assert _suggestion(client, "checkout", None) == (
         "'checkout' is in the database, but not in the graph: see 'depgraph status'"
     )
-    assert _suggestion(client, "check").endswith("did you mean 'checkout' or 'checkout-ui'?")
+    assert _suggestion(client, "check", None).endswith("did you mean 'checkout' or 'checkout-ui'?")
 
 
 def test_a_server_that_can_not_search_suggests_nothing() -> None:
@@ -163,7 +163,7 @@ def test_a_server_that_can_not_search_suggests_nothing() -> None:
     older: Any = SimpleNamespace(
         catalog=SimpleNamespace(GetService=refused), graph=SimpleNamespace(SearchServices=refused)
     )
-    assert _suggestion(older, "chekout") == "no service named 'chekout'"
+    assert _suggestion(older, "chekout", None) == "no service named 'chekout'"
 
 
 def test_a_server_that_is_not_depgraph_is_recognized() -> None:

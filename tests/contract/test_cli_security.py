@@ -89,7 +89,7 @@ def test_a_command_connects_by_tls_with_a_certificate_and_a_token(
     asked = depgraph_here(
         "components", "--json", "--address", address, *options, "--token-file", str(token_file)
     )
-    assert (asked.returncode, json.loads(asked.stdout)) == (0, {"components": [], "total_count": 0})
+    assert (asked.returncode, json.loads(asked.stdout)["total_count"]) == (0, 0)
     assert script.authorizations == ["Bearer secret"]
 
 

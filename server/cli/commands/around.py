@@ -29,6 +29,7 @@ from server.cli.filters import (
     edge_filter,
 )
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import call_label, dependency_label, service_label
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines, visible
 from server.cli.rows import direction_value
@@ -67,6 +68,7 @@ def around(
     min_confidence: MinConfidence = 0.0,
     include_stale: IncludeStale = False,
     excluded_kinds: ExcludedKinds = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -84,6 +86,7 @@ def around(
         include_stale=include_stale,
         filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         max_services=top,
+        consistency=consistency(as_of),
         max_teams=teams,
         opened_groups=[
             GroupSelector(direction=side, depth=depth, team=team)
@@ -92,12 +95,13 @@ def around(
             for depth in range(1, hops + 1)
         ],
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = client.graph.GetNeighbourhood(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json(fields_of(answer))
     else:
-        print_lines(_lines(answer, hops))
+        print_lines([*heading, *_lines(answer, hops)])
 
 
 def calls_label(calls: CountedCalls) -> str:

@@ -26,6 +26,7 @@ from server.cli.filters import (
     edge_filter,
 )
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import MANUAL, AnyDependency, path_label
 from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines
 
@@ -57,6 +58,7 @@ def audit(
     include_stale: IncludeStale = False,
     effective: Effective = False,
     exit_code: ExitCode = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -74,14 +76,16 @@ def audit(
         max_findings=top,
         include_stale=include_stale,
         effective=effective,
+        consistency=consistency(as_of),
         filter=edge_filter(None, criticalities, sources, min_confidence, excluded_kinds),
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = client.analyses.AuditPaths(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json(fields_of(answer))
     else:
-        print_lines(_lines(answer, max_attempts))
+        print_lines([*heading, *_lines(answer, max_attempts)])
     if exit_code and (answer.timeout_count or answer.retry_count):
         raise typer.Exit(FOUND)
 

@@ -7,26 +7,21 @@ from typing import Annotated
 
 import typer
 
-from depgraph.v1.analysis_service_pb2 import (
-    CheckChangeRequest,
-    CheckChangeResponse,
-    Cycle,
-    CycleChange,
-    CycleChangeKind,
-    ImpactChange,
-)
+from depgraph.v1.analysis_service_pb2 import CheckChangeRequest, CheckChangeResponse, CycleChangeKind
+from depgraph.v1.types_pb2 import Consistency
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.failures import FOUND, InputError, read_input
 from server.cli.options import AsJson, ChangeFile
-from server.cli.render.labels import call_label, cycle_label, some_names
-from server.cli.render.text import aligned, counted, enum_word, fields_of, print_json, print_lines, visible
+from server.cli.past import AsOf, consistency, dated
+from server.cli.render.consequences import MAX_NAMES, cycle_change_lines, impact_change_lines
+from server.cli.render.labels import some_names
+from server.cli.render.text import counted, enum_word, fields_of, print_json, print_lines
 from server.config import Limits
 from server.formats.documents import FormatError
 from server.formats.native import read_change
 
 MAX_IMPACTS = 1_000
-MAX_CYCLES, MAX_NAMES = 20, 4
 
 
 # Typer takes lists of enums, but not of literals.
@@ -58,6 +53,7 @@ def check(
     top: Annotated[
         int, typer.Option(min=1, max=MAX_IMPACTS, metavar="N", help="Changed blast radii listed.")
     ] = 20,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -72,15 +68,17 @@ def check(
     """
     request, places = read_input(file, _question)
     request.max_impacts = top
+    request.consistency.MergeFrom(consistency(as_of) or Consistency())
     try:
-        with connected(server) as client:
+        with connected(server, as_of=as_of) as client:
             answer = client.analyses.CheckChange(request)
     except InputError as error:
         raise InputError(_as_in_file(str(error), places)) from error
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json(fields_of(answer))
     else:
-        print_lines(_lines(answer))
+        print_lines([*heading, *_lines(answer)])
     allowed = {CycleChangeKind.Value(f"CYCLE_CHANGE_KIND_{kind.name}") for kind in allow or []}
     if {change.kind for change in answer.cycle_changes if change.adds_cycles} - allowed:
         raise typer.Exit(FOUND)
@@ -111,37 +109,14 @@ def _lines(answer: CheckChangeResponse) -> Iterator[str]:
     added = [enum_word(CycleChangeKind, change.kind) for change in answer.cycle_changes if change.adds_cycles]
     kinds = ", ".join(f"{added.count(kind):,} {kind}" for kind in dict.fromkeys(added))
     yield f"cycles would be added: {kinds}" if added else "no cycle would be added"
-    for change in answer.cycle_changes[:MAX_CYCLES]:
-        yield from _cycle_lines(change)
-    rest = len(answer.cycle_changes) - MAX_CYCLES
-    if rest > 0:
-        yield f"… and {counted(rest, 'more change')} of cycles (--json lists all)"
+    yield from cycle_change_lines(answer.cycle_changes)
     yield from _impact_lines(answer)
     if created := answer.created_service_ids:
         yield f"{counted(len(created), 'new service')}: {some_names(created, len(created), MAX_NAMES)}"
 
 
-def _cycle_lines(change: CycleChange) -> Iterator[str]:
-    kind = enum_word(CycleChangeKind, change.kind)
-    sizes = " → ".join(filter(None, (_sizes(change.before), _sizes(change.after))))
-    witness = cycle_label((change.after or change.before)[0].cycle_path)
-    yield f"  {kind}, {sizes} services: {witness}{'' if change.after else ' is gone'}"
-    for pair in change.closing_pairs:
-        cycle = f": {cycle_label(pair.cycle_path)}" if pair.cycle_path else ""
-        yield f"    closed by {call_label(pair.source_service_id, pair.target_service_id)}{cycle}"
-    rest = change.closing_pair_count - len(change.closing_pairs)
-    if rest:
-        yield f"    and by {counted(rest, 'more pair')}"
-
-
-def _sizes(cycles: Sequence[Cycle]) -> str:
-    sizes = [f"{each.size:,}" for each in cycles]
-    shown = sizes if len(sizes) <= MAX_NAMES else [*sizes[:MAX_NAMES], "…"]
-    return " + ".join(shown)
-
-
 def _impact_lines(answer: CheckChangeResponse) -> Iterator[str]:
-    count, listed = answer.impact_change_count, answer.impact_changes
+    count = answer.impact_change_count
     if answer.impacts_truncated:
         yield f"blast radius: at least {counted(count, 'service')} would change, too many to count all"
     elif count:
@@ -149,21 +124,4 @@ def _impact_lines(answer: CheckChangeResponse) -> Iterator[str]:
     else:
         yield "blast radius: nothing would change"
         return
-    heads = ("SERVICE", "NOW", "THEN", "ADDED", "REMOVED")
-    yield from aligned([heads, *map(_impact_row, listed)], indent="  ")
-    if count > len(listed):
-        yield f"  … and {count - len(listed):,} more (--top lists more)"
-
-
-def _impact_row(change: ImpactChange) -> tuple[str, ...]:
-    return (
-        visible(change.service_id),
-        f"{change.before:,}",
-        f"{change.after:,}",
-        _difference(change.added_service_ids, change.added_count),
-        _difference(change.removed_service_ids, change.removed_count),
-    )
-
-
-def _difference(names: Sequence[str], count: int) -> str:
-    return f"{count:,}: {some_names(names, count, MAX_NAMES)}" if count else "-"
+    yield from impact_change_lines(answer.impact_changes, count, "NOW", "THEN")

@@ -9,6 +9,7 @@ from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsRequest, SuggestCut
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import call_label, dependency_label, path_label
 from server.cli.render.text import counted, fields_of, listing, print_json, print_lines, visible
 
@@ -28,6 +29,7 @@ def cuts(
         ),
     ] = False,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Cuts listed, 0 = all; --json has all.")] = 50,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -37,13 +39,14 @@ def cuts(
     A cut is a dependency to remove. The cycles are those of the component of SERVICE; the
     suggestion is the cheapest that was found.
     """
-    request = SuggestCutsRequest(service_id=service, sync_only=sync_only)
-    with connected(server) as client:
+    request = SuggestCutsRequest(service_id=service, sync_only=sync_only, consistency=consistency(as_of))
+    with connected(server, as_of=as_of) as client:
         answer = client.analyses.SuggestCuts(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json({"service_id": service, "sync_only": sync_only} | fields_of(answer))
     else:
-        print_lines(_lines(service, answer, top, sync_only=sync_only))
+        print_lines([*heading, *_lines(service, answer, top, sync_only=sync_only)])
 
 
 def _lines(service: str, answer: SuggestCutsResponse, top: int, *, sync_only: bool) -> Iterator[str]:

@@ -19,6 +19,7 @@ from server.cli.connection import connected, pages
 from server.cli.failures import FOUND
 from server.cli.filters import ExcludedKinds, ExitCode, Source, kind_numbers
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import call_label, dependency_label
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines
 
@@ -59,6 +60,7 @@ def drift(
     ] = None,
     top: Annotated[int, typer.Option(min=0, metavar="N", help="Calls listed, 0 = all; --json has all.")] = 50,
     exit_code: ExitCode = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -72,20 +74,22 @@ def drift(
         kind=DriftKind.Value(f"DRIFT_KIND_{wanted}"),
         service_id=service,
         ignore_stale=ignore_stale,
+        consistency=consistency(as_of),
         exclude_kinds=kind_numbers(excluded_kinds),
         team=team,
         discovery_source=DiscoverySource.Value(
             f"DISCOVERY_SOURCE_{source.name if source else 'UNSPECIFIED'}"
         ),
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = _listed(client, request, 0 if as_json else top)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         found = fields_of(answer)
         del found["next_page_token"]
         print_json(found)
     else:
-        print_lines(_lines(answer, request.kind))
+        print_lines([*heading, *_lines(answer, request.kind)])
     if exit_code and answer.total_count:
         raise typer.Exit(FOUND)
 

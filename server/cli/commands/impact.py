@@ -27,6 +27,7 @@ from server.cli.filters import (
     edge_filter,
 )
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import path_label
 from server.cli.render.text import (
     aligned,
@@ -62,6 +63,7 @@ def impact(
     excluded_kinds: ExcludedKinds = None,
     include_stale: IncludeStale = False,
     effective: Effective = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -78,13 +80,15 @@ def impact(
         include_stale=include_stale,
         filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         effective=effective,
+        consistency=consistency(as_of),
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = _answer(client, request, 0 if as_json else top, server.timeout)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json({"service_id": service} | fields_of(answer))
     else:
-        print_lines(_lines(service, answer, top))
+        print_lines([*heading, *_lines(service, answer, top)])
 
 
 def _answer(

@@ -20,6 +20,7 @@ from server.cli.filters import (
     edge_filter,
 )
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines, visible
 
 
@@ -43,6 +44,7 @@ def draw_map(
     min_confidence: MinConfidence = 0.0,
     include_stale: IncludeStale = False,
     excluded_kinds: ExcludedKinds = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -58,13 +60,15 @@ def draw_map(
         include_stale=include_stale,
         filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         max_nodes=top,
+        consistency=consistency(as_of),
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = client.graph.GetMap(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json(fields_of(answer))
     else:
-        print_lines(_lines(answer, inside, by or "team"))
+        print_lines([*heading, *_lines(answer, inside, by or "team")])
 
 
 def _lines(answer: GetMapResponse, inside: str | None, by: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from server.cli.filters import (
     edge_filter,
 )
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import AnyDependency, call_label, dependency_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, visible
 
@@ -45,6 +46,7 @@ def paths(
     excluded_kinds: ExcludedKinds = None,
     include_stale: IncludeStale = False,
     effective: Effective = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -61,13 +63,15 @@ def paths(
         include_stale=include_stale,
         filter=edge_filter(modes, criticalities, sources, min_confidence, excluded_kinds),
         effective=effective,
+        consistency=consistency(as_of),
     )
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = client.analyses.FindPaths(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json({"source_service_id": source, "target_service_id": target} | fields_of(answer))
     else:
-        print_lines(_lines(source, target, answer))
+        print_lines([*heading, *_lines(source, target, answer)])
 
 
 def _lines(source: str, target: str, answer: FindPathsResponse) -> Iterator[str]:

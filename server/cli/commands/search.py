@@ -17,6 +17,7 @@ from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected
 from server.cli.filters import Kind, kind_numbers
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.text import counted, enum_word, fields_of, listing, print_json, print_lines, visible
 
 HEADS = ("SERVICE", "MATCH", "CRITICALITY", "TEAM", "CALLED BY", "CALLS")
@@ -37,6 +38,7 @@ def search(
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Services listed.")] = 20,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -45,15 +47,16 @@ def search(
 
     The best matches come first. Where no name holds the text, it lists names that are similar.
     """
-    request = SearchServicesRequest(query=query, team=team, max_matches=top)
+    request = SearchServicesRequest(query=query, team=team, max_matches=top, consistency=consistency(as_of))
     if kind is not None:
         request.kind = kind_numbers([kind])[0]
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         answer = client.graph.SearchServices(request)
+    heading = dated(as_of, answer.freshness)
     if as_json:
         print_json(fields_of(answer))
     else:
-        print_lines(_lines(answer, query))
+        print_lines([*heading, *_lines(answer, query)])
 
 
 def _lines(answer: SearchServicesResponse, query: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages, walk_all
 from server.cli.filters import Kind, kind_numbers
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.labels import some_names
 from server.cli.render.text import (
     counted,
@@ -92,6 +93,7 @@ def components(
     *,
     min_size: Annotated[int, typer.Option(min=1, metavar="N", help="Leave out smaller components.")] = 2,
     top: Top = 50,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -101,20 +103,23 @@ def components(
     The services of a component all reach each other. 'depgraph cuts SERVICE' says how to break its
     cycles.
     """
-    request = ListComponentsRequest(min_size=min_size, page_size=PAGE_SIZE)
+    request = ListComponentsRequest(min_size=min_size, page_size=PAGE_SIZE, consistency=consistency(as_of))
     found: list[Component] = []
-    with connected(server) as client:
+    with connected(server, as_of=as_of) as client:
         for page in pages(client.graph.ListComponents, request):
             found.extend(page.components)
             if 0 < top <= len(found) and not as_json:
                 break
+    heading = dated(as_of, page.freshness)
     if as_json:
-        print_json({"components": [fields_of(each) for each in found], "total_count": page.total_count})
+        components = [fields_of(each) for each in found]
+        freshness = fields_of(page.freshness)
+        print_json({"components": components, "total_count": page.total_count, "freshness": freshness})
     elif found:
         rows = [_component_row(each) for each in found[: top or None]]
-        print_lines(listing(("SIZE", "DEPENDENCIES", "MEMBERS"), rows, page.total_count))
+        print_lines([*heading, *listing(("SIZE", "DEPENDENCIES", "MEMBERS"), rows, page.total_count)])
     else:
-        typer.echo(f"no component of {counted(min_size, 'service')} or more")
+        print_lines([*heading, f"no component of {counted(min_size, 'service')} or more"])
 
 
 def _degrees(client: Client, names: Sequence[str], timeout: float) -> tuple[Counter[str], Counter[str]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -14,18 +15,20 @@ from depgraph.v1.catalog_service_pb2 import GetServiceRequest, ListAliasesReques
 from depgraph.v1.graph_service_pb2 import (
     DIRECTION_DOWNSTREAM,
     TRAVERSAL_VIEW_IDS,
+    GetNeighbourhoodRequest,
     TraverseRequest,
     TraverseResponse,
 )
-from depgraph.v1.types_pb2 import Service
+from depgraph.v1.types_pb2 import Consistency, Service
 from server.cli.asked import AskedServer, asks_server
 from server.cli.connection import connected, pages, walk, walk_all
 from server.cli.filters import Effective, IncludeStale
 from server.cli.options import AsJson
+from server.cli.past import AsOf, consistency, dated
 from server.cli.render.diagrams import Diagram, dot_lines, mermaid_lines
 from server.cli.render.labels import service_label, some_names
 from server.cli.render.neighbourhood import Branch, Neighbourhood, explore, print_tree
-from server.cli.render.text import fields_of, print_json, visible
+from server.cli.render.text import fields_of, print_json, print_lines, visible
 from server.cli.rows import direction_value
 
 CATALOG_SECONDS = 2.0
@@ -33,6 +36,7 @@ PAGE_SIZE, MAX_ALIASES = 1_000, 10
 
 DirectionChoice = Literal["both", "downstream", "upstream"]
 Form = Literal["tree", "mermaid", "dot", "json"]
+COMMENT = {"mermaid": "%% ", "dot": "// "}
 
 
 @asks_server(timeout=60.0)
@@ -49,6 +53,7 @@ def show(
     ] = 25,
     include_stale: IncludeStale = False,
     effective: Effective = False,
+    as_of: AsOf = None,
     as_json: AsJson = False,
     server: AskedServer,
 ) -> None:
@@ -58,15 +63,24 @@ def show(
     The most important neighbours come first: critical services, then hard and synchronous
     dependencies. An alias shows the service that it stands for.
     """
-    with connected(server) as client:
-        own = _own_name(client, service, server.timeout)
+    with connected(server, as_of=as_of) as client:
+        first = _first_look(client, service, as_of, server.timeout)
+        own = first.resolved_aliases[0].service_id if first.resolved_aliases else service
+        heading = dated(as_of, first.freshness)
+        # All calls below ask for the very state that the first one found.
+        past = Consistency(as_of=first.freshness.as_of_time) if as_of else None
         ask = partial(
-            TraverseRequest, service_id=own, max_depth=depth, include_stale=include_stale, effective=effective
+            TraverseRequest,
+            service_id=own,
+            max_depth=depth,
+            include_stale=include_stale,
+            effective=effective,
+            consistency=past,
         )
         if as_json or form == "json":
             request = ask(service_id=service, direction=direction_value(direction))
             answer = walk(client, request, server.timeout)
-            row, aliases = _row(client, own), _aliases(client, own)
+            row, aliases = _row(client, own, past), None if past else _aliases(client, own)
             asked = {"service_id": own, "direction": direction, "max_depth": depth, "aliases": aliases}
             print_json(asked | {"service": None if row is None else fields_of(row)} | fields_of(answer))
             return
@@ -78,25 +92,28 @@ def show(
         }
         around = Neighbourhood(own, branches.get("downstream"), branches.get("upstream"))
         if form == "tree":
-            named = _named(service, own, _aliases(client, own))
-            print_tree(around, [*_about(_row(client, own)), *named])
+            named = _named(service, own, [] if past else _aliases(client, own))
+            about = [*_about(_row(client, own, past)), *named]
+            print_lines(heading)
+            print_tree(around, about)
         else:
             # A program reads these lines, even those copied from a terminal: none may be broken.
             diagram = Diagram.around(around)
-            typer.echo("\n".join(mermaid_lines(diagram) if form == "mermaid" else dot_lines(diagram)))
+            drawn = mermaid_lines(diagram) if form == "mermaid" else dot_lines(diagram)
+            typer.echo("\n".join([*(COMMENT[form] + line for line in heading), *drawn]))
 
 
-def _own_name(client: Client, service: str, timeout: float) -> str:
-    """Return the own name of a service that may be named by an alias."""
+def _first_look(client: Client, service: str, as_of: datetime | None, timeout: float) -> TraverseResponse:
+    """Ask for the own name of a service that may be named by an alias, and for the state."""
     request = TraverseRequest(
         service_id=service,
         direction=DIRECTION_DOWNSTREAM,
         max_depth=1,
         max_services=1,
         view=TRAVERSAL_VIEW_IDS,
+        consistency=consistency(as_of),
     )
-    resolved = client.graph.Traverse(request, timeout=timeout).resolved_aliases
-    return resolved[0].service_id if resolved else service
+    return client.graph.Traverse(request, timeout=timeout)
 
 
 def _branch(client: Client, ask: Callable[..., TraverseRequest], fan: int, timeout: float) -> Branch:
@@ -110,8 +127,11 @@ def _branch(client: Client, ask: Callable[..., TraverseRequest], fan: int, timeo
     return explore(far.service_id, fetch, depth=far.max_depth, fan=fan, reach=reach)
 
 
-def _row(client: Client, service: str) -> Service | None:
-    """Read the service's row from the database; None while that is away."""
+def _row(client: Client, service: str, past: Consistency | None) -> Service | None:
+    """Read the service's row from the database, None while that is away; or the one of the past."""
+    if past is not None:
+        nearest = GetNeighbourhoodRequest(service_id=service, max_depth=1, max_services=1, consistency=past)
+        return client.graph.GetNeighbourhood(nearest).center
     try:
         return client.catalog.GetService(
             GetServiceRequest(service_id=service), timeout=CATALOG_SECONDS
