@@ -103,7 +103,6 @@ class AsyncClient:
         self.dependencies = DependencyServiceStub(self.channel)
         self.graph = GraphServiceStub(self.channel)
         self.analyses = AnalysisServiceStub(self.channel)
-        self.history = HistoryServiceStub(self.channel)
         self.alerts = AlertServiceStub(self.channel)
         self.access = AccessServiceStub(self.channel)
         self.history = HistoryServiceStub(self.channel)

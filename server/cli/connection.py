@@ -35,6 +35,13 @@ MAX_VIOLATIONS = 5
 MAX_SUGGESTIONS = 3
 WALKS_PER_BATCH = 500
 
+_OPTIONS = {
+    r"\bconsistency\.as_of\b": "--as-of",
+    r"\bfrom\.(time|revision)\b": "FROM",
+    r"\bto\.(time|revision)\b": "TO",
+    r"(?<![\w.])(since|until)(?=:|$)": r"--\1",
+}
+"""What people know some fields of requests by."""
 
 _KINDS: Mapping[grpc.StatusCode, type[CommandError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InputError,
@@ -169,7 +176,11 @@ def walk_all(
 def failure(error: grpc.RpcError, server: AskedServer, addition: str = "") -> CommandError:
     """Return what a command raises for a failed call; ``addition`` goes on after the cause."""
     kind = _KINDS.get(error.code(), CommandError)
-    return kind(explain(error, server) + addition)
+    said = explain(error, server)
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        for field, option in _OPTIONS.items():
+            said = re.sub(field, option, said)
+    return kind(said + addition)
 
 
 def explain(error: grpc.RpcError, server: AskedServer) -> str:

@@ -18,7 +18,7 @@ FAILED = 1
 MISUSED = 2
 """The command line, a file, or a name or id in them is wrong."""
 FOUND = 3
-"""``check`` refuses a change, or ``--exit-code`` asked for it and there are findings."""
+"""``check`` or ``diff`` found something, or ``--exit-code`` asked for it and there are findings."""
 REFUSED = 4
 """The server does not know who asks, or does not let them."""
 INTERRUPTED = 130
