@@ -33,7 +33,7 @@ from server.lifecycle.runtime import (
 from server.lifecycle.stopping import ClosingTime, run_server
 from server.lifecycle.tracing import call_tracer
 from server.metrics import metrics_endpoint
-from server.replica import Replica, Watches
+from server.replica import KeptPasts, Replica, Watches
 from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
 from server.rpc.otlp.receiver import OtlpReceiver
@@ -43,6 +43,7 @@ from server.store.aliases import AliasRepository
 from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
+from server.store.history import HistoryReader
 from server.store.reporters import KnownReporters
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
@@ -118,6 +119,7 @@ class Application:
         url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background(_PATIENCE))
+        self.replica.past = KeptPasts(self.replica, HistoryReader(database))
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness, keeps_writes=bool(settings.keep_writes))

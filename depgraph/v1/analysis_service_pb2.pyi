@@ -1396,7 +1396,7 @@ class Drift(_message.Message):
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """since_time is when the first of them was written. With ignore_stale, where there is a stale
         counterpart, it is when that was last observed. Of a contradiction it is when one of them last
-        changed.
+        changed. Unset in an answer about the past where it would not be the first of these.
         """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The past of the graph: marks, and what reads the graph as it was at one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,9 +16,12 @@ class Mark:
     A state of the tables that the history leads back to: what ``snapshot`` showed.
 
     ``at`` is when it was taken, aware, in UTC. ``lineage`` numbers the stretch of history that it
-    belongs to, ``feed_id`` is as in ``FeedPosition``. ``next_at`` is the time of the next mark:
-    until then nothing changed that counts; None = there is none yet. Not ``is_exact``: a dump was
+    belongs to, ``feed_id`` is as in ``FeedPosition``. ``next_at`` is the time of the next mark, up
+    to which times stand for this one; None = there may be none yet. Not ``is_exact``: a dump was
     restored after it, so its state is found by the times of changes instead of by the snapshot.
+
+    The revision of an answer may name a state between two marks: then ``snapshot`` is its own, and
+    the rest that of the mark before.
     """
 
     at: datetime
@@ -54,12 +57,12 @@ class PastReader(Protocol):
         oldest time there is, and ``RevisionUnknownError`` for a revision of another database.
         """
 
-    def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncIterator[RowChanges]:
+    def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
         """
         Yield rows of which a graph at ``since`` may differ from what they were at a mark.
 
-        None = there was no such row. The times ``last_observed_at`` and ``updated_at`` are not
-        those of then, and the confidence is the one reported. Services come first. Raises
+        None = there was no such row. ``last_observed_at`` and ``updated_at`` mean nothing, and the
+        confidence is the one reported. Services come before dependencies. Raises
         ``HistoryUnavailableError`` when the history has come to an end since the mark was found,
         ``ReplicaBehindError`` when the database that answers is behind ``since``.
         """

@@ -88,7 +88,8 @@ class AliasSuggester:
         self._turn = FairLock()
         # The event loop keeps no strong reference to a task.
         self._running: asyncio.Task[_Found] | None = None
-        self._kept: tuple[str, list[Suggestion]] = ("", [])
+        # By revision and time: a past graph is not the live one of the same revision.
+        self._kept: tuple[object, list[Suggestion]] = ((), [])
 
     async def answer(self, question: SuggestionsQuestion, context: Context) -> pb.SuggestAliasesResponse:
         """Answer a question; raises ``ServiceNotFoundError`` and ``ResponseTooLargeError``."""
@@ -111,8 +112,9 @@ class AliasSuggester:
         taken, freshness = await self._copies.run(
             question.consistency, context, lambda graph: _taken(graph, question.service)
         )
-        if self._kept[0] != freshness.revision:
-            self._kept = freshness.revision, await asyncio.to_thread(_suggestions, taken)
+        state = freshness.revision, freshness.as_of_time
+        if self._kept[0] != state:
+            self._kept = state, await asyncio.to_thread(_suggestions, taken)
         return await asyncio.to_thread(_wanted, self._kept[1], taken.service, question), freshness
 
     def _ended(self, running: "asyncio.Task[_Found]") -> None:

@@ -115,6 +115,17 @@ class Database:
         with translated():
             return await self._on_live_connection(work)
 
+    @asynccontextmanager
+    async def transaction(self, begin: str) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction that ``begin`` begins; the end rolls it back."""
+        with translated():
+            async with self._pool.lend() as connection:
+                try:
+                    await connection.execute(begin)
+                    yield connection
+                finally:
+                    await _abandon(connection)
+
     async def write(self, work: Work[T], counted: Count[T]) -> Written[T]:
         """
         Run ``work`` in one transaction and commit it; its revision is read before the commit.

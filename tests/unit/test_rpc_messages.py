@@ -237,3 +237,12 @@ def test_an_upsert_answer_has_the_bytes_of_the_generated_code(
         revision=revision,
     )
     assert answer == expected.SerializeToString()
+
+
+def test_freshness_of_the_past_has_the_time_of_its_mark_and_no_lag() -> None:
+    for approximate in (False, True):
+        past = Freshness("token", timedelta(0), NOW, approximate=approximate)
+        message = pb.Freshness.FromString(freshness_message(past))
+        assert (message.revision, message.approximate) == ("token", approximate)
+        assert message.as_of_time.ToDatetime(tzinfo=UTC) == NOW
+        assert not message.HasField("lag")

@@ -11,7 +11,7 @@ from depgraph.v1 import types_pb2
 from graphcore import DependencyGraph
 from graphcore.analysis.drift import CONTRADICTED, DECLARED, OBSERVED, Drift, DriftQuestion, list_drift
 from server import wire
-from server.domain.live_graph import Consistency
+from server.domain.live_graph import AsOf, Consistency
 from server.domain.records import SOURCE_FLAGS
 from server.rpc.answers import tag
 from server.rpc.paging import PAIRS, PageTokens, PairKey, fitted_page, page_size
@@ -87,7 +87,10 @@ def drift_answer(graph: DependencyGraph, wanted: DriftPage, limit: int) -> bytes
         question = replace(question, among=_services_of(graph, wanted.team))
     found = list_drift(graph, question)
     last = _key_of(found.drifts[-1]) if found.more else None
-    records, following = fitted_page(found.drifts, last, lambda drift: _record(graph, drift), _key_of, limit)
+    is_past = isinstance(wanted.consistency, AsOf)
+    records, following = fitted_page(
+        found.drifts, last, lambda drift: _record(graph, drift, is_past=is_past), _key_of, limit
+    )
     rest = pb.ListDriftResponse(
         next_page_token=wanted.tokens.write(following),
         total_count=found.total,
@@ -115,14 +118,14 @@ def _services_of(graph: DependencyGraph, team: str) -> list[int]:
     return [node for node, record in likely if wire.service_of(record).team == team]
 
 
-def _record(graph: DependencyGraph, drift: Drift) -> bytes:
+def _record(graph: DependencyGraph, drift: Drift, *, is_past: bool) -> bytes:
     """Encode a ``Drift`` from the records of its services and dependencies."""
     present = [cast("bytes", record.payload) for record in drift.present]
     message = pb.Drift(
         kind=_KINDS[drift.kind],
         source_service_id=drift.source,
         target_service_id=drift.target,
-        since_time=_since(drift, present),
+        since_time=_since(drift, present, is_past=is_past),
     )
     source, target = (wire.service_of(graph.service_payloads[node]) for node in drift.nodes)
     if source.HasField("team"):
@@ -134,7 +137,10 @@ def _record(graph: DependencyGraph, drift: Drift) -> bytes:
     return field(_DRIFT, b"".join((message.SerializeToString(), *records)))
 
 
-def _since(drift: Drift, present: Sequence[bytes]) -> Timestamp:
+def _since(drift: Drift, present: Sequence[bytes], *, is_past: bool) -> Timestamp | None:
+    if is_past and (drift.kind == CONTRADICTED or drift.gone):
+        # The times of updates and observations are those of now.
+        return None
     if drift.kind == CONTRADICTED:
         return max((wire.dependency_of(each).update_time for each in present), key=_age)
     if drift.gone:

@@ -19,6 +19,7 @@ from server.rpc.analysis.impact import impact_parts, impact_question, impacted
 from server.rpc.analysis.paths import PathsQuestion, paths_answer, paths_question
 from server.rpc.answers import freshness_message, tag
 from server.rpc.context import Context, time_left
+from server.rpc.past_answers import of_then
 from server.rpc.reading import convert
 from server.rpc.shares import FairLock, share_of
 from server.wire.fields import field
@@ -41,7 +42,7 @@ class AnalysisServicer:
             question.consistency, context, lambda graph: impacted(graph, question)
         )
         async for part in impact_parts(found, freshness, self._limits.max_part_bytes):
-            yield part
+            yield await of_then(part, pb.AnalyzeImpactResponse, freshness)
 
     async def FindPaths(self, request: pb.FindPathsRequest, context: Context) -> bytes:
         """Find the shortest paths of calls between two services."""
@@ -77,7 +78,8 @@ class AnalysisServicer:
         found, freshness = await self._analyses.run(
             question.consistency, context, lambda graph: answer(graph, question, limit)
         )
-        return found + field(tag(response, "freshness"), freshness_message(freshness))
+        found += field(tag(response, "freshness"), freshness_message(freshness))
+        return await of_then(found, response, freshness)
 
 
 class Analyses:

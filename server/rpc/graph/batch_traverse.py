@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from depgraph.v1 import graph_service_pb2 as pb
-from graphcore import DependencyGraph
 from server.concurrency import CooperativeYield
 from server.domain.errors import DomainError, InvalidInputError, NotReadyError, ResponseTooLargeError
 from server.domain.live_graph import (
@@ -27,6 +26,7 @@ from server.rpc.graph.traverse import (
     traverse_question,
     walk,
 )
+from server.rpc.past_answers import of_then
 from server.rpc.validate import Check
 from server.wire.fields import field, varint
 
@@ -134,9 +134,8 @@ async def _failures(
 
 async def _answers(reading: Reading, read: Sequence[_Read], limit: int) -> bytes:
     """Join the outcomes. The first ones get the room, except that for errors of the others."""
-    graph, freshness = reading.graph, reading.freshness
     no_room = _no_room(limit)
-    head = field(_FRESHNESS, freshness_message(freshness))
+    head = field(_FRESHNESS, freshness_message(reading.freshness))
     room = limit - len(head) - len(read) * len(no_room)
     if room < 0:
         raise ResponseTooLargeError(
@@ -144,11 +143,11 @@ async def _answers(reading: Reading, read: Sequence[_Read], limit: int) -> bytes
             "ask for fewer at a time",
             limit_bytes=str(limit),
         )
-    own_freshness = freshness_field(freshness)
+    own_freshness = freshness_field(reading.freshness)
     pieces: list[bytes] = []
     yielding = CooperativeYield()
     for each in read:
-        result = await _result(graph, each, own_freshness, room + len(no_room)) or (no_room,)
+        result = await _result(reading, each, own_freshness, room + len(no_room)) or (no_room,)
         room -= sum(map(len, result)) - len(no_room)
         pieces += result
         await yielding.checkpoint()
@@ -156,20 +155,20 @@ async def _answers(reading: Reading, read: Sequence[_Read], limit: int) -> bytes
     return b"".join(pieces)
 
 
-async def _result(
-    graph: DependencyGraph, read: _Read, freshness: bytes, room: int
-) -> tuple[bytes, ...] | None:
+async def _result(reading: Reading, read: _Read, head: bytes, room: int) -> tuple[bytes, ...] | None:
     """Answer one request as a result, in pieces; None = it takes more bytes than there is room."""
     try:
         if isinstance(read, DomainError):
             raise read
+        graph = reading.graph
         found, resolved = walk(graph, read)
-        answer = await joined(graph, found, read, freshness + resolved, room - _RESULT_HEADER)
+        answer = await joined(graph, found, read, head + resolved, room - _RESULT_HEADER)
     except DomainError as error:
         result = _failed(error)
         return (result,) if len(result) <= room else None
     if answer is None:
         return None
+    answer = await of_then(answer, pb.TraverseResponse, reading.freshness)
     # The answer itself is not copied until all are joined.
     outcome = _TRAVERSAL + varint(len(answer))
     return _RESULT + varint(len(outcome) + len(answer)) + outcome, answer

@@ -235,7 +235,8 @@ async def map_answer(
     is_between = drawn.calls.source != drawn.calls.target
     between = CountedCalls(*(column[is_between] for column in drawn.calls))
     names = [node.name for node in drawn.nodes]
-    x, y = await places.of((question.metadata_key, question.inside), names, between)
+    view = question.metadata_key, question.inside
+    x, y = await places.of(view, names, between, is_past=freshness.as_of_time is not None)
     for node, across, down in zip(drawn.nodes, x, y, strict=True):
         node.message.x, node.message.y = across, down
     for place, counts in zip(drawn.calls.source[~is_between], drawn.calls.counts[~is_between], strict=True):

@@ -55,9 +55,13 @@ class MapPlaces:
         self._latest: OrderedDict[_View, dict[Name, _Drawn]] = OrderedDict()
 
     async def of(
-        self, view: _View, names: list[Name], calls: CountedCalls
+        self, view: _View, names: list[Name], calls: CountedCalls, *, is_past: bool = False
     ) -> tuple[list[float], list[float]]:
-        """Return x and y of each node."""
+        """
+        Return x and y of each node.
+
+        ``is_past``: nodes stay where the map of now has them, which takes no note of this one.
+        """
         weight = np.frexp(calls.counts[:, PAIRS].astype(float))[1]
         content = _Content(tuple(names), *(each.tobytes() for each in (calls.source, calls.target, weight)))
         # Up to 300² calls: too many for the event loop.
@@ -70,8 +74,9 @@ class MapPlaces:
         _keep(self._kept, content, task)
         # Other callers still wait for it when this one is cancelled.
         places = await asyncio.shield(task)
-        drawn = map(_Drawn, places.T, neighbours)
-        _keep(self._latest, view, dict(zip(names, drawn, strict=True)))
+        if not is_past:
+            drawn = map(_Drawn, places.T, neighbours)
+            _keep(self._latest, view, dict(zip(names, drawn, strict=True)))
         x, y = places.tolist()
         return x, y
 

@@ -29,6 +29,7 @@ from server.rpc.graph.search import search_answer, search_question
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.traverse import freshness_field, sliced_answer, traverse_answer, traverse_question
 from server.rpc.graph.watch import WatchedGraph, WatchParts, watched_since
+from server.rpc.past_answers import of_then
 from server.rpc.questions import FROM_MEMORY, consistency, resolved_field
 from server.rpc.validate import Check
 
@@ -72,7 +73,8 @@ class GraphServicer:
         """Walk from a service; the answer is one message."""
         question = traverse_question(request)
         reading = await self._reading(question.consistency, context)
-        return await sliced_answer(reading.graph, question, reading.freshness, self._max_response)
+        answer = await sliced_answer(reading.graph, question, reading.freshness, self._max_response)
+        return await of_then(answer, pb.TraverseResponse, reading.freshness)
 
     async def StreamTraverse(
         self, request: pb.StreamTraverseRequest, context: Context
@@ -82,7 +84,7 @@ class GraphServicer:
         reading = await self._reading(question.consistency, context)
         freshness = freshness_field(reading.freshness)
         async for part in traverse_stream(reading.graph, question, freshness, self._max_part):
-            yield part
+            yield await of_then(part, pb.StreamTraverseResponse, reading.freshness)
 
     async def BatchTraverse(self, request: pb.BatchTraverseRequest, context: Context) -> Answer:
         """Walk from many services over one snapshot."""
@@ -133,20 +135,23 @@ class GraphServicer:
         """Find services by a piece of their name."""
         question = search_question(request)
         async with self._held(question.consistency, context) as held:
-            return await search_answer(held.graph, question, held.freshness, self._max_response)
+            answer = await search_answer(held.graph, question, held.freshness, self._max_response)
+        return await of_then(answer, pb.SearchServicesResponse, held.freshness)
 
     async def GetNeighbourhood(self, request: pb.GetNeighbourhoodRequest, context: Context) -> Answer:
         """Return what a picture around a service shows."""
         question = neighbourhood_question(request)
         async with self._held(question.consistency, context) as held:
-            return await neighbourhood_answer(held.graph, question, held.freshness, self._max_response)
+            answer = await neighbourhood_answer(held.graph, question, held.freshness, self._max_response)
+        return await of_then(answer, pb.GetNeighbourhoodResponse, held.freshness)
 
     async def GetMap(self, request: pb.GetMapRequest, context: Context) -> Answer:
         """Return what a picture of the whole graph shows."""
         question = map_question(request)
         async with self._held(question.consistency, context) as held:
             drawn = await drawn_map(held.graph, question)
-        return await map_answer(drawn, question, held.freshness, self._max_response, self._places)
+        answer = await map_answer(drawn, question, held.freshness, self._max_response, self._places)
+        return await of_then(answer, pb.GetMapResponse, held.freshness)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Report size and freshness of the graph, and health of the server."""
