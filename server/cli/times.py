@@ -19,15 +19,20 @@ _TIME = re.compile(
 )
 
 
-def read_time(text: str, now: datetime | None = None) -> datetime:
+def present() -> datetime:
+    """Return the time now, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def read_time(text: str) -> datetime:
     """
     Read a time, in the local time zone where the text names none.
 
     A time of day is the latest one that has been: today's, or yesterday's. A day is its midnight.
     Of two times of one name, when clocks go back, it is the first. ``ValueError`` with a sentence
-    for what is none. ``now`` is for tests.
+    for what is none.
     """
-    current = (now or datetime.now(UTC)).replace(microsecond=0)
+    current = present()
     wanted = text.strip().lower()
     if wanted == NOW:
         return current.astimezone()

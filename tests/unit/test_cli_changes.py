@@ -278,6 +278,11 @@ def test_a_large_transaction_does_not_hide_what_came_before_it() -> None:
     assert len(listed(*bulk, culprit, top=0)) == 2 + 501
 
 
+def test_transactions_of_one_moment_are_told_apart() -> None:
+    found = [single(100, "ann", added("a", f"b{number}"), revision=f"r{number}") for number in range(30)]
+    assert len(listed(*found)) == 2 + 30
+
+
 def test_changes_that_are_left_out_are_said() -> None:
     found = [single(100 - number, "ann", added("a", "b"), revision=f"r{number}") for number in range(5)]
     hint = "… and more (--top 0 lists all)"

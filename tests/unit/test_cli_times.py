@@ -4,17 +4,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from unittest.mock import patch
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.cli.times import EXAMPLES, read_past, read_time, timestamp, written
+from server.cli.times import EXAMPLES, present, read_past, read_time, timestamp, written
 
 # Central Europe: clocks go forward on the last Sunday of March, back on the last one of October.
 EUROPE = "CET-1CEST,M3.5.0,M10.5.0/3"
 # Half an hour from a whole one, without summer time.
 INDIA = "IST-5:30"
-NOW = datetime(2026, 12, 1, 3, 12, 40, 250_000, UTC)
+NOW = datetime(2026, 12, 1, 3, 12, 40, tzinfo=UTC)
 
 InZone = Callable[[str], None]
 
@@ -35,7 +36,8 @@ def in_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[InZone]:
 
 
 def read(text: str, now: datetime = NOW) -> str:
-    return read_time(text, now).isoformat(" ")
+    with patch("server.cli.times.present", return_value=now):
+        return read_time(text).isoformat(" ")
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,8 @@ def test_of_two_times_of_one_name_the_first_is_meant(in_zone: InZone) -> None:
 def test_ago_counts_real_hours_across_a_change_of_clocks(in_zone: InZone) -> None:
     in_zone(EUROPE)
     assert read("24h", datetime(2026, 3, 29, 12, tzinfo=UTC)) == "2026-03-28 13:00:00+01:00"
-    yesterday = read("yesterday 14:00", datetime(2026, 3, 29, 12, tzinfo=UTC))
-    assert yesterday == "2026-03-28 14:00:00+01:00"
+    for text in ("yesterday 23:00", "23:00"):
+        assert read(text, datetime(2026, 3, 29, 12, tzinfo=UTC)) == "2026-03-28 23:00:00+01:00"
 
 
 NO_TIMES = (
@@ -160,7 +162,8 @@ def test_a_written_time_is_read_back(zone: str, in_zone: InZone) -> None:
     in_zone(zone)
     for moment in (datetime(2026, 10, 25, 1, 30, tzinfo=UTC), datetime(2026, 7, 1, 12, 0, 7, tzinfo=UTC)):
         assert read_time(written(moment)) == moment
-    assert written(Timestamp(seconds=1_782_907_207, nanos=999_999_999)).startswith("2026-07-01 1")
+    of_a_mark = Timestamp(seconds=1_782_907_207, nanos=999_999_999)
+    assert read_time(written(of_a_mark)) == datetime(2026, 7, 1, 12, 0, 7, tzinfo=UTC)
 
 
 def test_now_as_a_past_is_as_if_none_were_given() -> None:
@@ -168,3 +171,10 @@ def test_now_as_a_past_is_as_if_none_were_given() -> None:
     assert read_past("2026-11-30") == datetime(2026, 11, 30, tzinfo=UTC)
     assert timestamp(None) is None
     assert timestamp(datetime(1970, 1, 1, 0, 0, 1, 5, UTC)) == Timestamp(seconds=1, nanos=5000)
+
+
+def test_the_present_is_a_whole_second_of_now() -> None:
+    before = datetime.now(UTC)
+    moment = present()
+    assert moment.microsecond == 0
+    assert before.replace(microsecond=0) <= moment <= datetime.now(UTC)

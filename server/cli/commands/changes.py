@@ -1,7 +1,7 @@
 """``depgraph changes``: single changes, of everything or near a service."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby, islice
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from server.cli.options import AsJson
 from server.cli.past import span
 from server.cli.render.changes import change_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, printable, visible
-from server.cli.times import read_past, read_time, timestamp, written
+from server.cli.times import NOW, read_past, read_time, timestamp, written
 
 PAGE_SIZE = 1_000
 SHOWN_OF_ALIKE = 10
@@ -67,7 +67,7 @@ def changes(
     """
     if hops is not None and not service:
         raise typer.BadParameter("give the SERVICE that hops are counted from", param_hint="--hops")
-    last = until or datetime.now(UTC).replace(microsecond=0)
+    last = until or read_time(NOW)
     first = since or last - timedelta(hours=1)
     request = ListChangesRequest(
         service_id=service, max_hops=hops, since=timestamp(first), until=timestamp(until), page_size=PAGE_SIZE

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -147,7 +146,7 @@ def _lines(
     answer: DiffGraphResponse, start: TimeOrRevision, end: TimeOrRevision | None, top: int
 ) -> Iterator[str]:
     """Write the counts of everything first, so that a large difference is seen as a whole."""
-    until = written(datetime.now(UTC).replace(microsecond=0)) if end is None else end.said
+    until = written(read_time(NOW)) if end is None else end.said
     yield from span(start.said, getattr(answer, "from"), until, answer.to)
     counts = list(_counts(answer))
     if not counts:

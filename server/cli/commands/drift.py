@@ -144,6 +144,6 @@ def _row(found: Drift) -> tuple[str, ...]:
     return (
         call_label(found.source_service_id, found.target_service_id),
         enum_word(DriftKind, found.kind),
-        f"{found.since_time.ToDatetime():%Y-%m-%d %H:%M}",
+        f"{found.since_time.ToDatetime():%Y-%m-%d %H:%M}" if found.HasField("since_time") else "-",
         dependency_label(found.dependencies),
     )
