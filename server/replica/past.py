@@ -147,6 +147,9 @@ class KeptPasts:
 
     async def _build(self, state: _State, mark: Mark) -> _Past:
         """Build a graph and keep it. O(V + E + changes since the mark)."""
+        if mark.is_exact:
+            # What only the mark's snapshot saw is no change since then, and would stay out.
+            await self._replica.covers(mark.snapshot)
         async with self._one_at_a_time:
             await self._make_room()
             past = _Past(mark, await self._rebuilt(mark), self._released.set)
@@ -175,6 +178,9 @@ class KeptPasts:
             position = replica.position
             if position is None:
                 raise NotReadyError("the graph is not in memory yet: try again in a moment")
+            if mark.is_exact and not position.snapshot.covers(mark.snapshot):
+                # Another database was loaded meanwhile.
+                raise ReplicaBehindError("the live graph is behind that time at the moment: try again")
             graph = await self._copied(replica.now())
         try:
             # The first entry after the mark says what a row was, so that entries after the copy do

@@ -30,7 +30,7 @@ from server.domain.live_graph import (
     Reading,
     ReplicaStatus,
 )
-from server.domain.revision import Revision
+from server.domain.revision import Revision, Snapshot
 
 if TYPE_CHECKING:
     from server.domain.history import PastGraphs
@@ -139,6 +139,12 @@ class ReadableGraph:
             case _:
                 assert_never(wanted)
         return self.reading()
+
+    async def covers(self, snapshot: Snapshot) -> None:
+        """Wait until memory shows all that a snapshot of the same database saw."""
+        await self._until(
+            lambda: self._position is not None and self._position.snapshot.covers(snapshot), _LONGEST_OF_ALL
+        )
 
     async def _read_begun_now(self, bound: timedelta) -> None:
         # A step under way may have taken its snapshot before this request: only the next counts.

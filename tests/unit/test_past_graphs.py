@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -249,6 +250,23 @@ async def test_a_write_waits_for_its_mark(reader: Marks) -> None:
     await eventually(lambda: reader.asked == 1)
     reader.unmarked = False
     assert names(await waiting) >= {"then-5"}
+
+
+async def test_a_mark_that_the_live_graph_has_not_reached_waits_for_it(reader: Marks) -> None:
+    replica = Replica(timedelta(seconds=1))
+    await reload(replica, service(1, "now"), service(2), service(3))
+    asked: list[None] = []
+    replica.ask = lambda: asked.append(None)
+    kept = KeptPasts(replica, reader)
+    ahead = position(12).snapshot
+    reader.marks[1] = replace(reader.marks[1], snapshot=ahead)
+    waiting = asyncio.create_task(kept.at(minutes(1), PATIENCE))
+    await eventually(lambda: bool(asked))
+    assert not reader.reading
+    await step(replica, changes(service(4)))
+    assert not waiting.done()
+    await step(replica, changes(service(5)))
+    assert names(await waiting) == {"then-1", "s2", "s4", "s5"}
 
 
 async def test_another_run_of_the_database_gets_graphs_of_its_own(reader: Marks) -> None:
