@@ -11,7 +11,7 @@ from typing import NamedTuple
 from graphcore import DependencyGraph
 from server.domain.errors import NotReadyError, OverloadedError, ReplicaBehindError
 from server.domain.history import Mark, PastReader, Point
-from server.domain.live_graph import Freshness, FullyConsistent, Reading
+from server.domain.live_graph import Freshness, Reading
 from server.replica.load import apply_in_parts, copy_of, dismantle
 from server.replica.replica import Replica
 from server.replica.step import Step
@@ -173,7 +173,6 @@ class KeptPasts:
 
     async def _rebuilt(self, mark: Mark) -> DependencyGraph:
         replica = self._replica
-        await self._caught_up_with(mark)
         async with replica.read_lock():
             position = replica.position
             if position is None:
@@ -193,16 +192,6 @@ class KeptPasts:
             self._free(graph)
             raise
         return graph
-
-    async def _caught_up_with(self, mark: Mark) -> None:
-        """
-        Wait until the live graph holds all that the mark's snapshot sees.
-
-        The log leads back to the mark only: what the live graph lacks up to there can't be found.
-        """
-        position = self._replica.position
-        if mark.is_exact and position is not None and not position.snapshot.covers(mark.snapshot):
-            await self._replica.at(FullyConsistent(), None)
 
     async def _copied(self, live: DependencyGraph) -> DependencyGraph:
         """Copy the live graph; to drop a half-made copy would take as long as to finish it."""

@@ -110,20 +110,6 @@ async def test_a_past_graph_is_the_live_one_with_former_rows(reader: Marks) -> N
     assert Revision.parse(freshness.revision) == reader.marks[0].revision
 
 
-async def test_a_mark_is_answered_for_only_once_the_live_graph_has_caught_up_with_it(reader: Marks) -> None:
-    replica = Replica(PATIENCE)
-    await reload(replica, service(1, "now"), service(2))
-    kept = KeptPasts(replica, reader)
-    asked = asyncio.Event()
-    replica.ask = asked.set
-    reader.marks[-1] = Mark(minutes(5), 1, position(1000).snapshot, FEED, None, is_exact=True)
-    asking = asyncio.create_task(kept.at(minutes(5), PATIENCE))
-    await asked.wait()
-    replica.snapshot_begins()
-    await replica.apply(as_batches(changes(service(4, "before the mark"))), position(1000))
-    assert names(await asking) == {"then-5", "s2", "before the mark"}
-
-
 async def test_a_kept_graph_answers_up_to_the_next_mark_without_the_database(reader: Marks) -> None:
     kept = await pasts(reader)
     first = await kept.at(minutes(1), PATIENCE)
