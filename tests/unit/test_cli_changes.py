@@ -187,7 +187,7 @@ def test_a_difference_begins_with_counts_and_cycles() -> None:
         "",
         "cycles        1 created",
         "services      1 removed",
-        "dependencies  2 changed, 1 added (timeout_ms of 2, protocol of 1)",
+        "dependencies  1 added, 2 changed (timeout_ms of 2, protocol of 1)",
         "aliases       1 added",
         "blast radii   7 services",
         "",
@@ -224,7 +224,7 @@ def test_ten_thousand_changes_take_a_screen_and_hide_nothing_rare() -> None:
     others_left = "988 of 988 others (--top 0 lists all)"
     lines = printed(difference(dependencies=[*usual, *others, rare, *gone]), top=5)
     assert lines[3:] == [
-        "dependencies  9,991 changed, 9 removed (is_stale of 9,990, timeout_ms of 1)",
+        "dependencies  9 removed, 9,991 changed (is_stale of 9,990, timeout_ms of 1)",
         "",
         "dependencies",
         *[f"  - web → s0000{number}  sync hard 1,500 ms" for number in range(5)],

@@ -1,7 +1,7 @@
 """``depgraph changes``: single changes, of everything or near a service."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby, islice
 from typing import Annotated
 
@@ -67,10 +67,8 @@ def changes(
     """
     if hops is not None and not service:
         raise typer.BadParameter("give the SERVICE that hops are counted from", param_hint="--hops")
-    last = until or read_time(NOW)
-    first = since or last - timedelta(hours=1)
     request = ListChangesRequest(
-        service_id=service, max_hops=hops, since=timestamp(first), until=timestamp(until), page_size=PAGE_SIZE
+        service_id=service, max_hops=hops, since=timestamp(since), until=timestamp(until), page_size=PAGE_SIZE
     )
     with connected(server) as client:
         answer = _read(client, request, 0 if as_json else top)
@@ -79,7 +77,9 @@ def changes(
         del found["next_page_token"]
         print_json(found)
     else:
-        print_lines(span(written(first), answer.since, written(last), answer.until))
+        # Without an option, the hour is counted by the server's clock.
+        first = written(since or answer.since.as_of_time)
+        print_lines(span(first, answer.since, written(until or read_time(NOW)), answer.until))
         print_lines(_lines(answer, request, top))
 
 

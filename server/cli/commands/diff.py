@@ -1,18 +1,16 @@
 """``depgraph diff``: what differs between two times."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Annotated
 
 import typer
 
 from depgraph import Client
-from depgraph.v1.analysis_service_pb2 import CycleChangeKind
+from depgraph.v1.analysis_service_pb2 import CycleChange, CycleChangeKind
 from depgraph.v1.history_service_pb2 import (
-    CHANGE_KIND_ADDED,
-    CHANGE_KIND_CHANGED,
-    CHANGE_KIND_REMOVED,
     AliasChange,
     ChangeKind,
     DiffGraphRequest,
@@ -168,7 +166,7 @@ def _lines(
 def _counts(answer: DiffGraphResponse) -> Iterator[tuple[str, str]]:
     """Count the changes of each sort; sorts without any are left out."""
     if answer.cycle_changes:
-        yield "cycles", _joined(enum_word(CycleChangeKind, each.kind) for each in answer.cycle_changes)
+        yield "cycles", _by_kind(answer.cycle_changes)
     sorts: dict[str, Sequence[AnyChange]] = {
         "services": answer.services,
         "dependencies": answer.dependencies,
@@ -176,14 +174,21 @@ def _counts(answer: DiffGraphResponse) -> Iterator[tuple[str, str]]:
     }
     for name, changes in sorts.items():
         if changes:
-            yield name, _joined(enum_word(ChangeKind, each.kind) for each in changes) + _fields(changes)
+            yield name, _by_kind(changes) + _fields(changes)
     if answer.impact_change_count:
         least = "at least " if answer.impacts_truncated else ""
         yield "blast radii", f"{least}{counted(answer.impact_change_count, 'service')}"
 
 
-def _joined(words: Iterable[str]) -> str:
-    return ", ".join(f"{count:,} {word}" for word, count in Counter(words).items())
+def _by_kind(changes: Sequence[AnyChange] | Sequence[CycleChange]) -> str:
+    counts = Counter(map(_kind_word, sorted(changes, key=lambda each: each.kind)))
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())
+
+
+def _kind_word(change: AnyChange | CycleChange) -> str:
+    if isinstance(change, CycleChange):
+        return enum_word(CycleChangeKind, change.kind)
+    return enum_word(ChangeKind, change.kind)
 
 
 def _fields(changes: Sequence[AnyChange]) -> str:
@@ -206,21 +211,23 @@ def _section(name: str, changes: Sequence[AnyChange], top: int) -> Iterator[str]
     yield from ("", name)
     # Among thousands that changed alike, the one that did not comes first.
     alike = Counter(map(_field_names, changes))
-    for kind in (CHANGE_KIND_ADDED, CHANGE_KIND_REMOVED, CHANGE_KIND_CHANGED):
-        found = [each for each in changes if each.kind == kind]
-        found.sort(key=lambda each: alike[_field_names(each)])
-        yield from aligned([change_cells(each) for each in found[: top or None]], indent="  ")
-        if hidden := found[top:] if top else []:
-            word, whose = enum_word(ChangeKind, kind), _groups(hidden)
+    found = sorted(changes, key=lambda each: (each.kind, alike[_field_names(each)]))
+    kinds = [list(same) for _, same in groupby(found, key=lambda each: each.kind)]
+    lines = iter(aligned([change_cells(each) for same in kinds for each in same[: top or None]], indent="  "))
+    for same in kinds:
+        yield from islice(lines, len(same[: top or None]))
+        if hidden := same[top:] if top else []:
+            word, whose = _kind_word(hidden[0]), _groups(hidden)
             yield f"  … and {len(hidden):,} more {word}: {whose} (--top 0 lists all)"
 
 
 def _groups(changes: Sequence[AnyChange]) -> str:
     """Say whose changes are not listed: ``9,000 of checkout, 700 of cart, 80 of 12 others``."""
     counts = Counter(map(_group, changes))
-    shown = [f"{count:,} of {name}" for name, count in counts.most_common(MAX_GROUPS)]
-    if rest := len(counts) - MAX_GROUPS if len(counts) > MAX_GROUPS else 0:
-        others = sum(counts.values()) - sum(count for _, count in counts.most_common(MAX_GROUPS))
+    foremost = counts.most_common(MAX_GROUPS)
+    shown = [f"{count:,} of {name}" for name, count in foremost]
+    if rest := len(counts) - len(foremost):
+        others = len(changes) - sum(count for _, count in foremost)
         shown.append(f"{others:,} of {counted(rest, 'other')}")
     return ", ".join(shown)
 
