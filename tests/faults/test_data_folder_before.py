@@ -104,6 +104,7 @@ async def write_something_of_everything(stubs: Stubs) -> str:
         service_id="shop", metadata=metadata, criticality=types.CRITICALITY_CRITICAL, team="storefront"
     )
     await stubs.catalog.BatchUpsertServices(catalog.BatchUpsertServicesRequest(services=[shop]))
+    await stubs.catalog.AddAlias(catalog.AddAliasRequest(alias="storefront", service_id="shop"))
     await stubs.write_edges(
         "shop>billing",
         communication_mode=types.COMMUNICATION_MODE_ASYNC,

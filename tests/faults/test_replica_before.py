@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
@@ -20,7 +20,6 @@ from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.command import depgraph
 from tests.support.eventually import PATIENCE_SECONDS, eventually
-from tests.support.examples import repeats
 from tests.support.following import assert_caught_up
 from tests.support.own_writes import OwnReads, add_writers, write_by_rpc, write_by_sql
 from tests.support.plain_sql import connected
@@ -39,12 +38,6 @@ if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency
 
 ENOUGH = 20
-NEW_WORDS = (
-    ("services", "criticality = 'unknown'"),
-    ("service_dependencies", "discovery_source = 'catalog'"),
-    ("service_dependencies", "communication_mode = 'unknown'"),
-    ("service_dependencies", "criticality = 'unknown'"),
-)
 # Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
 BUSY = FeedSettings(
     poll_interval=timedelta(seconds=0.2),
@@ -99,47 +92,6 @@ async def test_a_replica_of_the_version_before_goes_on_beside_the_new_schema(
     record(
         {"beside the version before": dict(counts + beside), "token reads": len(reads.waits), "seed": seed}
     )
-
-
-async def test_a_replica_of_the_version_before_says_when_it_does_not_know_the_words_of_a_row(
-    version_before: Program, empty_database_url: str
-) -> None:
-    url = empty_database_url
-    async with (
-        serving("--database-url", url, *BUSY_FLAGS, program=version_before) as served,
-        open_channel(served.address) as to_old,
-        connected(url) as connection,
-    ):
-        await populate(connection)
-        old = Stubs(to_old)
-        await migrate_up(url)
-        await assert_goes_on(old)
-        for table, word in NEW_WORDS[: repeats(len(NEW_WORDS))]:
-            column = word.partition(" ")[0]
-            [(key, known)] = await connection.fetch(f"SELECT id, {column} FROM {table} ORDER BY id LIMIT 1")
-            await connection.execute(f"UPDATE {table} SET {word} WHERE id = $1", key)
-            await until_status(old, does_not_know_the_schema)
-            lag = (await old.graph.GetStatus(graph.GetStatusRequest())).freshness.lag.ToTimedelta()
-            await until_status(old, lambda status: status.freshness.lag.ToTimedelta() > 2 * lag)  # noqa: B023
-            request = graph.ListComponentsRequest(consistency=FRESH)
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await old.graph.ListComponents(request, timeout=0.2)
-            assert refused.value.code() in LATE
-            await connection.execute(f"UPDATE {table} SET {column} = $2 WHERE id = $1", key, known)
-            await assert_goes_on(old)
-            await until_status(old, lambda status: not status.problems)
-        await assert_exact(old, await expected(connection))
-
-
-async def until_status(stubs: Stubs, wanted: Callable[[graph.GetStatusResponse], bool]) -> None:
-    """Wait until the status of a replica is as wanted."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not wanted(await stubs.graph.GetStatus(graph.GetStatusRequest())):
-            await asyncio.sleep(0.05)
-
-
-def does_not_know_the_schema(status: graph.GetStatusResponse) -> bool:
-    return any("is not the one this program knows" in problem for problem in status.problems)
 
 
 async def test_a_program_of_the_version_before_starts_on_the_new_schema_or_says_why_not(

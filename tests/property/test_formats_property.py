@@ -25,6 +25,7 @@ DOCUMENTS = {name: list(documents(raw)) for name, raw in FILES.items()}
 EXAMPLES_A_FILE = 40
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = NameRules("{namespace}/{service}")
+ODD_CONTAINERS: tuple[Any, ...] = ([], {})
 
 ODD: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -82,7 +83,7 @@ def test_a_file_with_odd_values_is_read_or_refused(name: str, data: st.DataObjec
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_with_a_list_or_an_object_in_any_place_is_read_or_refused(name: str) -> None:
     for number in range(len(places(DOCUMENTS[name]))):
-        for odd in ([], {}):
+        for odd in ODD_CONTAINERS:
             changed = copy.deepcopy(DOCUMENTS[name])
             parent, key = places(changed)[number]
             parent[key] = odd

@@ -13,7 +13,7 @@ from tests.support.required import lacking
 from tests.support.serving import Program
 
 # A version with a new migration moves this on to the version landed before it: docs/upgrade.md.
-LAST_LANDED = "319a834f627047ef8d909211a0f7889d1e4d4a1f"
+LAST_LANDED = "138c3bb8156077b65484ec94024263010267edcc"
 PACKAGES = ("depgraph", "graphcore", "server")
 # The old program proves that it is the old one: this folder's packages are installed as well.
 # Without numba its kernels stay plain Python: a test must not wait for a minute of compiling.

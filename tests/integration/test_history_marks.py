@@ -1,0 +1,89 @@
+"""Marks: when one is made, when a lineage ends, and what pruning keeps."""
+
+from datetime import timedelta
+
+import asyncpg
+
+from tests.support.plain_sql import connected, insert_service
+
+Connection = asyncpg.Connection
+MARK = "SELECT depgraph_history.mark()"
+HOLDING = "SELECT depgraph_history.holding_lineage()"
+CAUSES = "SELECT cause FROM depgraph_history.lineages ORDER BY id"
+
+
+async def test_a_mark_is_made_where_something_changed(connection: Connection) -> None:
+    assert [await connection.fetchval(MARK) for _ in range(2)] == ["marked", "unchanged"]
+    await insert_service(connection)
+    assert [await connection.fetchval(MARK) for _ in range(2)] == ["marked", "unchanged"]
+
+
+async def test_a_transaction_that_commits_after_a_mark_is_in_the_next(
+    connection: Connection, database_url: str
+) -> None:
+    await connection.fetchval(MARK)
+    async with connected(database_url) as other:
+        writing = other.transaction()
+        await writing.start()
+        await insert_service(other, "late")
+        await insert_service(connection, "early")
+        assert await connection.fetchval(MARK) == "marked"
+        await writing.commit()
+    assert [await connection.fetchval(MARK) for _ in range(2)] == ["marked", "unchanged"]
+
+
+async def test_a_lineage_waits_for_transactions_that_began_before_it(
+    connection: Connection, database_url: str
+) -> None:
+    async with connected(database_url) as other:
+        writing = other.transaction()
+        await writing.start()
+        await other.execute("SELECT pg_current_xact_id()")
+        assert [await connection.fetchval(MARK) for _ in range(2)] == ["waiting", "waiting"]
+        assert await connection.fetchval(HOLDING) is None
+        await writing.rollback()
+    assert await connection.fetchval(MARK) == "marked"
+    assert await connection.fetchval(HOLDING) == 1
+
+
+async def test_a_hole_ends_a_lineage(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("ALTER TABLE depgraph_history.service_changes ADD CHECK (existed)")
+    await insert_service(connection)
+    assert await connection.fetchval(HOLDING) is None
+    assert await connection.fetchval(MARK) == "marked"
+    assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "holes"]
+
+
+async def test_pruning_keeps_what_the_oldest_mark_that_is_kept_needs(connection: Connection) -> None:
+    for name in ("a", "b", "c"):
+        await insert_service(connection, name)
+        await connection.fetchval(MARK)
+    marks = [row[0] for row in await connection.fetch("SELECT at FROM depgraph_history.marks ORDER BY at")]
+    await connection.execute(
+        "UPDATE depgraph_history.marks SET at = at - interval '2 h' WHERE at <= $1", marks[1]
+    )
+
+    prune = "SELECT depgraph_history.prune($1, 100)"
+    assert await connection.fetchval(prune, timedelta(hours=1)) == 2
+
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_history.marks") == 2
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_history.service_changes") == 1
+
+
+async def test_an_emptied_log_ends_the_lineage_and_a_rewritten_one_does_not(connection: Connection) -> None:
+    await insert_service(connection)
+    await connection.fetchval(MARK)
+    await connection.execute("VACUUM FULL depgraph_history.service_changes")
+    assert await connection.fetchval(HOLDING) == 1
+    await connection.execute("TRUNCATE depgraph_history.service_changes")
+    assert await connection.fetchval(HOLDING) is None
+
+
+async def test_a_lineage_leaves_no_count_of_holes_ahead_that_a_crash_would_skip(
+    connection: Connection,
+) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("SELECT nextval('depgraph_history.holes')")
+    assert await connection.fetchval(MARK) == "marked"
+    assert await connection.fetchval("SELECT log_cnt FROM depgraph_history.holes") == 0
