@@ -1,5 +1,6 @@
 """What ``depgraph diff`` and ``depgraph changes`` print, from a handful to ten thousand changes."""
 
+import io
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ from server.cli.commands.diff import _lines as diff_lines
 from server.cli.failures import CommandError
 from server.cli.past import dated
 from server.cli.render.changes import change_cells
+from server.cli.render.text import print_lines
 from server.cli.times import read_time, written
 from server.domain.revision import Revision
 
@@ -210,6 +212,28 @@ def test_a_difference_begins_with_counts_and_cycles() -> None:
         "  a        1       2      1: b   -",
         "  … and 6 more (--top lists more)",
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_difference_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    retries = field("retry_config", None, {"maxRetries": 3, "backoffStrategy": "BACKOFF_STRATEGY_LINEAR"})
+    answer = difference(
+        dependencies=[
+            changed("a-service-of-a-long-name", "another-one", field("timeout_ms", 1, 2), retries),
+            added("b", "a"),
+        ]
+    )
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "60")
+    print_lines(diff_lines(answer, THEN, THEN, 50))
+    assert max(map(len, screen.getvalue().splitlines())) <= 60
+    monkeypatch.setenv("COLUMNS", "200")
+    assert sorted(screen.getvalue().split()) == sorted(" ".join(printed(answer)).split())
 
 
 def test_no_difference_is_said() -> None:
