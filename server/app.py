@@ -36,6 +36,7 @@ from server.metrics import metrics_endpoint
 from server.replica import KeptPasts, Replica, Watches
 from server.rpc.callers import CallAccess, TrustedProxies
 from server.rpc.graph.status import ServerStatus
+from server.rpc.history.pasts import History
 from server.rpc.otlp.receiver import OtlpReceiver
 from server.rpc.server import RpcServer, Servicers
 from server.store.alerts import AlertRepository
@@ -44,6 +45,7 @@ from server.store.database import Database
 from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
 from server.store.history import HistoryReader
+from server.store.history_changes import HistoryRepository
 from server.store.reporters import KnownReporters
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
@@ -119,7 +121,9 @@ class Application:
         url = await stack.enter_async_context(running_database(settings, self._report, self._closing))
         database = await stack.enter_async_context(_database(url, settings))
         tasks = await stack.enter_async_context(background(_PATIENCE))
-        self.replica.past = KeptPasts(self.replica, HistoryReader(database))
+        reader = HistoryReader(database)
+        self.replica.past = KeptPasts(self.replica, reader)
+        history = History(reader=reader, graphs=self.replica.past, store=HistoryRepository(reader))
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness, keeps_writes=bool(settings.keep_writes))
@@ -143,6 +147,7 @@ class Application:
             dependencies=dependencies,
             otlp=otlp,
             reporters=reporters,
+            history=history,
             tracer=tracer,
         )
         collector = ServerCollector(
@@ -214,9 +219,10 @@ class Application:
         dependencies: DependencyRepository,
         otlp: OtlpReceiver,
         reporters: KnownReporters,
+        history: History,
         tracer: "CallTracer | None",
     ) -> RpcServer:
-        history = ChangeLogReader(url, self._settings.feed)
+        change_log = ChangeLogReader(url, self._settings.feed)
         servicers = Servicers(
             services=ServiceRepository(database),
             aliases=AliasRepository(database),
@@ -224,7 +230,8 @@ class Application:
             alerts=AlertRepository(database),
             writes=WriteRepository(database),
             live=self.replica,
-            watched=Watches(self.replica, history, self._settings.watch),
+            watched=Watches(self.replica, change_log, self._settings.watch),
+            history=history,
             otlp=otlp,
             component_search=searches,
             status=ServerStatus(

@@ -373,7 +373,9 @@ class ListChangesRequest(_message.Message):
     """page_token of the page before; empty = the first."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """since: changes after the last mark at or before this time. Unset = an hour before until."""
+        """since: changes after the last mark at or before this time. Unset = an hour before until, or
+        the oldest there is.
+        """
 
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:

@@ -221,6 +221,10 @@ class DependencyGraph:
         """Return the node of each service by name. O(V), 1 ms for 100,000."""
         return self._topology.node_by_name.copy()
 
+    def nodes_by_key(self) -> dict[Hashable, int]:
+        """Return the node of each service by key. O(V), 1 ms for 100,000."""
+        return self._topology.node_by_service.copy()
+
     def services(self) -> list[ServiceRecord]:
         """List all services, in no particular order. O(V)."""
         return self.digraph.nodes()

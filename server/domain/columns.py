@@ -58,3 +58,6 @@ GENERATED_TIMES = (
     Column("created_at", ColumnType.TIME, "create_time", role="generated"),
     Column("updated_at", ColumnType.TIME, "update_time", role="generated"),
 )
+
+NOT_IN_HISTORY = frozenset({"last_observed_at", "updated_at"})
+"""Columns that are not structural: history does not know what they were."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
 
-from server.domain.columns import Column, ColumnType
+from server.domain.columns import NOT_IN_HISTORY, Column, ColumnType
 from server.domain.dependencies import DEPENDENCY_COLUMNS
 from server.domain.services import SERVICE_COLUMNS
 
@@ -41,6 +41,7 @@ def column_lists(kind: str, columns: Sequence[Column]) -> dict[str, str]:
 
     - ``KIND_row``: all columns as the server reads them.
     - ``KIND_attributes``: those that neither name the row nor its ends.
+    - ``KIND_now``, ``KIND_then``: all columns as history has them, of the table, of its log.
     - ``KIND_given``: those that writers give.
     - ``KIND_arrays``: these as parameters from $2 on, one array each.
     - ``KIND_set``: those that an upsert replaces.
@@ -55,6 +56,10 @@ def column_lists(kind: str, columns: Sequence[Column]) -> dict[str, str]:
     lists = {
         "row": [f"@{_read(column)}" for column in columns],
         "attributes": [f"@{_read(column)}" for column in columns if column.type not in ends],
+        "now": [
+            _in_history(column, "COALESCE(@reported_confidence, @confidence_score)") for column in columns
+        ],
+        "then": [_in_history(column, "@confidence_score") for column in columns],
         "given": [f"@{column.name}" for column in given],
         "arrays": [f"${place}::{_ARRAYS[column.type]}" for place, column in enumerate(given, 2)],
         "set": [f"@{column.name}" for column in replaced],
@@ -80,6 +85,13 @@ def _is_json(column: Column) -> bool:
 
 def _read(column: Column) -> str:
     return f"{column.name}::text" if _is_json(column) else column.name
+
+
+def _in_history(column: Column, confidence: str) -> str:
+    """Read a column, or NULL where history has none: the confidence is the one reported."""
+    if column.name in NOT_IN_HISTORY:
+        return f"NULL::timestamptz AS {column.name}"
+    return f"{confidence} AS {column.name}" if column.name == "confidence_score" else f"@{_read(column)}"
 
 
 _COLUMN_LISTS = column_lists("service", SERVICE_COLUMNS) | column_lists("dependency", DEPENDENCY_COLUMNS)

@@ -31,6 +31,7 @@ from server.rpc.dependency.servicer import DependencyServicer
 from server.rpc.graph.servicer import GraphServicer
 from server.rpc.graph.status import ServerStatus
 from server.rpc.graph.watch import WatchedGraph
+from server.rpc.history.pasts import History
 from server.rpc.history.servicer import HistoryServicer
 from server.rpc.listeners import HttpTransport, Listeners
 from server.rpc.methods import EXPORT, Registrar
@@ -68,6 +69,7 @@ class Servicers:
     writes: WriteStore
     live: LiveGraph
     watched: WatchedGraph
+    history: History
     otlp: OtlpReceiver
     status: ServerStatus
     component_search: SharedComponentSearch = field(default_factory=SharedComponentSearch)
@@ -190,8 +192,10 @@ class RpcServer:
         graph = GraphServicer(servicers.live, servicers.watched, limits, servicers.component_search, status)
         # They answer with the bytes of messages, which the generated types don't allow.
         add_GraphServiceServicer_to_server(cast("Any", graph), server)
-        add_AnalysisServiceServicer_to_server(cast("Any", AnalysisServicer(servicers.live, limits)), server)
-        add_HistoryServiceServicer_to_server(cast("Any", HistoryServicer()), server)
+        analysis = AnalysisServicer(servicers.live, limits)
+        add_AnalysisServiceServicer_to_server(cast("Any", analysis), server)
+        history = HistoryServicer(servicers.live, servicers.history, analysis.analyses, limits)
+        add_HistoryServiceServicer_to_server(cast("Any", history), server)
         add_AccessServiceServicer_to_server(AccessServicer(servicers.writes, limits), server)
         add_AlertServiceServicer_to_server(AlertServicer(servicers.alerts, limits), server)
         catalog = CatalogServicer(servicers.services, servicers.aliases, servicers.live, limits)

@@ -55,8 +55,7 @@ class HistoryReader:
 
     async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
         """See ``PastReader.rows_at``. O(changes since the mark + decayed dependencies)."""
-        async with self._transaction() as connection:
-            await _check(connection, mark, since)
+        async with self.reading(mark, since) as connection:
             # By time, where the snapshot is one of another cluster.
             after = mark.snapshot.text, None if mark.is_exact else mark.at
             async for services in _former(connection, _SERVICES, after, Service._make):
@@ -70,6 +69,13 @@ class HistoryReader:
                 yield RowChanges(dependencies=dict(rows))
             async for aliases in _former(connection, _ALIASES, after, ServiceAlias._make):
                 yield RowChanges(aliases=aliases)
+
+    @asynccontextmanager
+    async def reading(self, mark: Mark, since: FeedPosition) -> AsyncIterator[Connection]:
+        """Lend a connection in a snapshot that shows all that changed since both: ``_check``."""
+        async with self._transaction() as connection:
+            await _check(connection, mark, since)
+            yield connection
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:

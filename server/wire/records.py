@@ -127,15 +127,16 @@ _ENCODERS: Mapping[ColumnType, Callable[[WireColumn], Encoder]] = {
 }
 
 
-def _encoders(columns: Sequence[WireColumn]) -> tuple[Encoder, ...]:
+def encoders(columns: Sequence[WireColumn]) -> tuple[Encoder, ...]:
+    """Return what writes the value of each column as its field."""
     return tuple(_ENCODERS[wire.column.type](wire) for wire in columns)
 
 
-_SERVICE_ENCODERS, _DEPENDENCY_ENCODERS = _encoders(SERVICE), _encoders(DEPENDENCY)
+_SERVICE_ENCODERS, _DEPENDENCY_ENCODERS = encoders(SERVICE), encoders(DEPENDENCY)
 _SERVICE_JSON, _DEPENDENCY_JSON = (_json_encoder(json_column(each)) for each in (SERVICE, DEPENDENCY))
 _ENDS = [wire for wire in DEPENDENCY if wire.column.type is ColumnType.SERVICE]
 _END_TAGS = [varint(wire.tag) for wire in _ENDS]
-_write_source, _write_target = _encoders(_ENDS)
+_write_source, _write_target = encoders(_ENDS)
 
 
 def service_record(row: Service) -> bytes:

@@ -64,6 +64,7 @@ def rpc_server(
         alerts=nothing,
         writes=nothing,
         live=nothing,
+        history=nothing,
         watched=nothing,
         otlp=nothing,
         status=ServerStatus(started_at=NOW, version="0"),

@@ -74,8 +74,8 @@ def change_answer(graph: DependencyGraph, question: ChangeQuestion, limit: int) 
         raise _not_found([(at, question.removed[at]) for at in error.positions]) from None
     answer = pb.CheckChangeResponse(
         adds_cycles=found.adds_cycles,
-        cycle_changes=map(_cycle_change, found.cycle_changes),
-        impact_changes=map(_impact_change, found.impacts.changes),
+        cycle_changes=map(cycle_change_message, found.cycle_changes),
+        impact_changes=map(impact_change_message, found.impacts.changes),
         impact_change_count=found.impacts.count,
         impacts_truncated=found.impacts.truncated,
         created_service_ids=found.created,
@@ -170,7 +170,8 @@ def _missing(key: RemovedKey) -> str:
     return f"no dependency of {shown(key.source)} on {shown(key.target)}{source}"
 
 
-def _cycle_change(change: cycle_changes.CycleChange) -> pb.CycleChange:
+def cycle_change_message(change: cycle_changes.CycleChange) -> pb.CycleChange:
+    """Write a change of cyclic components."""
     return pb.CycleChange(
         kind=pb.CycleChangeKind.Value(f"CYCLE_CHANGE_KIND_{change.kind.name}"),
         before=_cycles(change.before),
@@ -188,7 +189,8 @@ def _cycles(cycles: Iterable[cycle_changes.Cycle]) -> list[pb.Cycle]:
     return [pb.Cycle(members=cycle.members, size=cycle.size, cycle_path=cycle.path) for cycle in cycles]
 
 
-def _impact_change(change: impact_changes.ImpactChange) -> pb.ImpactChange:
+def impact_change_message(change: impact_changes.ImpactChange) -> pb.ImpactChange:
+    """Write a change of a blast radius."""
     return pb.ImpactChange(
         service_id=change.name,
         before=change.before,

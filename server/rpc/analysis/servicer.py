@@ -1,7 +1,8 @@
 """AnalysisService: analyses of the graph in memory, which run in a thread."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -32,13 +33,13 @@ class AnalysisServicer:
     """Reads questions, runs analyses and answers with the bytes of messages."""
 
     def __init__(self, live: LiveGraph, limits: Limits) -> None:
-        self._analyses = Analyses(live)
+        self.analyses = Analyses(live)
         self._limits = limits
 
     async def AnalyzeImpact(self, request: pb.AnalyzeImpactRequest, context: Context) -> AsyncIterator[bytes]:
         """Find the services that the failure of a service reaches; the answer comes in parts."""
         question = impact_question(request)
-        found, freshness = await self._analyses.run(
+        found, freshness = await self.analyses.run(
             question.consistency, context, lambda graph: impacted(graph, question)
         )
         async for part in impact_parts(found, freshness, self._limits.max_part_bytes):
@@ -75,7 +76,7 @@ class AnalysisServicer:
     ) -> bytes:
         """Run the analysis and append the freshness to the answer."""
         limit = self._limits.max_response_bytes
-        found, freshness = await self._analyses.run(
+        found, freshness = await self.analyses.run(
             question.consistency, context, lambda graph: answer(graph, question, limit)
         )
         found += field(tag(response, "freshness"), freshness_message(freshness))
@@ -100,11 +101,27 @@ class Analyses:
         self, wanted: Consistency, context: Context, work: Callable[[DependencyGraph], Found]
     ) -> tuple[Found, Freshness]:
         """Call ``work`` with a graph as fresh as wanted; returns its freshness, too."""
-        reading = await self._live.at(wanted, time_left(context))
+        return await self.of(await self._live.at(wanted, time_left(context)), context, work)
+
+    async def of(
+        self,
+        reading: Reading,
+        context: Context,
+        work: Callable[[DependencyGraph], Found],
+        *,
+        beside: Reading | None = None,
+        begin: Callable[[Reading], Awaitable[None]] | None = None,
+    ) -> tuple[Found, Freshness]:
+        """
+        Call ``work`` with the graph of a reading; returns its freshness then, too.
+
+        ``begin`` is awaited before, when the graph holds still. ``beside`` is kept, too.
+        """
+        others = nullcontext() if beside is None else beside.keeps()
         with reading.keeps():
             # A caller that is gone by then gets no turn.
             await self._turn.acquire(share_of(current_caller(), context), context.peer())
-            running = asyncio.create_task(self._alone(reading, work))
+            running = asyncio.create_task(self._alone(reading, work, begin, others))
             # The event loop keeps no strong reference to a task.
             self._running.add(running)
             running.add_done_callback(self._discard)
@@ -113,10 +130,17 @@ class Analyses:
             return await asyncio.shield(running)
 
     async def _alone(
-        self, reading: Reading, work: Callable[[DependencyGraph], Found]
+        self,
+        reading: Reading,
+        work: Callable[[DependencyGraph], Found],
+        begin: Callable[[Reading], Awaitable[None]] | None,
+        others: AbstractContextManager[None],
     ) -> tuple[Found, Freshness]:
-        async with self._live.hold(reading) as held:
-            return await asyncio.to_thread(work, held.graph), held.freshness
+        with others:
+            async with self._live.hold(reading) as held:
+                if begin is not None:
+                    await begin(held)
+                return await asyncio.to_thread(work, held.graph), held.freshness
 
     def _discard(self, running: asyncio.Task[object]) -> None:
         self._turn.release()

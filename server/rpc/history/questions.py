@@ -7,12 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from depgraph.v1 import history_service_pb2 as pb
 from graphcore import EdgeFilter
-from server.domain.revision import Revision
+from server.domain.history import Point
 from server.rpc.paging import CHANGES, ChangeKey, PageTokens, page_size
 from server.rpc.questions import edge_filter, revision_of
 from server.rpc.validate import Check
-
-Point = datetime | Revision
 
 DEFAULT_IMPACTS, MAX_IMPACTS = 100, 1_000
 _DEFAULT_HOPS, _MAX_HOPS = 2, 10
@@ -33,12 +31,14 @@ class ChangesQuestion(NamedTuple):
     """
     Which changes to list: those near ``service_id`` ("" = all), and when (``until`` None = now).
 
-    ``after`` is the position behind the page before; ``since`` does not count then.
+    Not ``has_since``: it is an hour before. ``after`` is the position behind the page before, which
+    knows the times, too.
     """
 
     service_id: str
     max_hops: int
     since: datetime
+    has_since: bool
     until: datetime | None
     size: int
     after: ChangeKey | None
@@ -77,7 +77,7 @@ def changes_question(request: pb.ListChangesRequest) -> ChangesQuestion:
     size, after = page_size(check, request.page_size), tokens.read(check, request.page_token)
     check.done()
     begin = (until or now) - timedelta(hours=1) if since is None else since
-    return ChangesQuestion(name, hops, begin, until, size, after, tokens)
+    return ChangesQuestion(name, hops, begin, since is not None, until, size, after, tokens)
 
 
 def _point(check: Check, field: str, wanted: pb.PointInTime, now: datetime) -> Point | None:
