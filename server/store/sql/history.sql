@@ -1,12 +1,13 @@
 -- name: history_begin
--- Begin to read former rows in one snapshot. The locks come before it: TRUNCATE and table rewrites are not MVCC-safe. Conditions differ
--- with their parameters, and all rows are fetched.
+-- Begin to read former rows in one snapshot. The locks come before it: TRUNCATE and table rewrites are not MVCC-safe. The timeout is shorter
+-- than deadlock_timeout, so that a writer that truncates in another order goes on. Conditions differ with their parameters, and all rows are
+-- fetched.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '500ms';
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL cursor_tuple_fraction = 1;
-LOCK TABLE public.service_dependencies, depgraph_history.service_changes, depgraph_history.dependency_changes,
-    depgraph_history.alias_changes, depgraph_feed.change_log, depgraph_feed.alias_log
+LOCK TABLE public.services, public.service_dependencies, public.service_aliases, depgraph_history.service_changes,
+    depgraph_history.dependency_changes, depgraph_history.alias_changes, depgraph_feed.change_log, depgraph_feed.alias_log
     IN ACCESS SHARE MODE;
 
 -- name: history_mark_at
