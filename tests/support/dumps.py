@@ -7,9 +7,9 @@ from pathlib import Path
 from server.store.embedded.cluster import programs
 
 
-async def dump(url: str, file: Path) -> Path:
-    """Dump a whole database in the custom format."""
-    failure = await _run("pg_dump", "--format=custom", f"--file={file}", f"--dbname={url}")
+async def dump(url: str, file: Path, *options: str) -> Path:
+    """Dump a database in the custom format, all of it without options."""
+    failure = await _run("pg_dump", "--format=custom", *options, f"--file={file}", f"--dbname={url}")
     assert not failure, failure
     return file
 

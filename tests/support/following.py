@@ -10,7 +10,7 @@ from uuid import UUID
 
 from depgraph.v1 import types_pb2
 from depgraph.v1.graph_service_pb2 import TraverseResponse
-from graphcore import AliasRecord, DependencyRecord, ServiceRecord
+from graphcore import AliasRecord, DependencyGraph, DependencyRecord, ServiceRecord
 from server.config import FeedSettings
 from server.domain.dependencies import (
     COMMUNICATION_MODES,
@@ -85,8 +85,12 @@ async def feeding(
 
 
 def memory(replica: Replica) -> Rows:
-    """All rows of the replica as they are now; dangling dependencies have no names of ends."""
-    graph = replica.graph
+    """All rows of the replica as they are now."""
+    return rows_of(replica.graph)
+
+
+def rows_of(graph: DependencyGraph) -> Rows:
+    """All rows of a graph; dangling dependencies have no names of ends."""
     dependencies = [*graph.dependencies(), *graph.dangling_dependencies()]
     return (
         {_key(record): service_of(record) for record in graph.services()},

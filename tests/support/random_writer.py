@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from random import Random
 from typing import Literal
 
 import asyncpg
 
-from tests.support.random_statements import WEIGHTS, Session
+from tests.support.random_statements import WEIGHTS, Session, Statement
 
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 ISOLATIONS: tuple[Isolation, ...] = (
@@ -26,11 +27,19 @@ class _UndoneError(Exception):
 class RandomWriter:
     """Writes until stopped, whatever happens to the database; ``pause`` (seconds) after each."""
 
-    def __init__(self, url: str, dice: Random, counts: Counter[str], pause: float = 0.01) -> None:
+    def __init__(
+        self,
+        url: str,
+        dice: Random,
+        counts: Counter[str],
+        pause: float = 0.01,
+        weights: Mapping[Statement, int] = WEIGHTS,
+    ) -> None:
         self._url = url
         self._dice = dice
         self._counts = counts
         self._pause = pause
+        self._weights = weights
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write; errors are counted by their names, a lost connection is made again."""
@@ -73,7 +82,7 @@ class RandomWriter:
                 raise _UndoneError
 
     async def _statement(self, session: Session) -> None:
-        (statement,) = self._dice.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))
+        (statement,) = self._dice.choices(tuple(self._weights), tuple(self._weights.values()))
         self._counts[statement.__name__] += 1
         if self._dice.random() > 0.2:
             await statement(session)
