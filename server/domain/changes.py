@@ -68,6 +68,13 @@ class RowChanges:
     aliases: dict[UUID, ServiceAlias | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedConfidences:
+    """What sources reported of dependencies whose confidence is perhaps another one in memory."""
+
+    by_id: dict[UUID, float]
+
+
 class ChangesDoNotFitError(Exception):
     """Memory differs from the snapshot that it should equal, so everything must be read again."""
 

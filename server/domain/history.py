@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from server.domain.changes import FeedPosition, RowChanges
+from server.domain.changes import FeedPosition, ReportedConfidences, RowChanges
 from server.domain.live_graph import Reading
 from server.domain.revision import Revision, Snapshot
 
@@ -46,6 +46,9 @@ it came from, and that of a write for the first mark that holds the write.
 """
 
 
+FormerRows = RowChanges | ReportedConfidences
+
+
 class PastReader(Protocol):
     """What the database knows of former states; raises ``DatabaseUnavailableError``, too."""
 
@@ -57,12 +60,13 @@ class PastReader(Protocol):
         oldest time there is, and ``RevisionUnknownError`` for a revision of another database.
         """
 
-    def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
+    def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[FormerRows, None]:
         """
         Yield rows of which a graph at ``since`` may differ from what they were at a mark.
 
         None = there was no such row. ``last_observed_at`` and ``updated_at`` mean nothing, and the
-        confidence is the one reported. Services come before dependencies. Raises
+        confidence is the one reported; of other rows, only that is given where it may differ.
+        Services come before dependencies. Raises
         ``HistoryUnavailableError`` when the history has come to an end since the mark was found,
         ``ReplicaBehindError`` when the database that answers is behind ``since``.
         """

@@ -59,6 +59,12 @@ def reencoded(
     return record._replace(payload=wire.renamed(cast("bytes", record.payload), *names))
 
 
+def with_confidence(record: DependencyRecord, confidence: float) -> DependencyRecord:
+    """Return the same dependency with another confidence."""
+    payload = wire.with_confidence(cast("bytes", record.payload), confidence)
+    return record._replace(confidence=confidence, payload=payload)
+
+
 def service_records(batch: ServiceBatch) -> Iterator[list[ServiceRecord]]:
     """Make the records of a batch, ``BATCH_ROWS`` at a time."""
     for start in range(0, len(batch.keys), BATCH_ROWS):

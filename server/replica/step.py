@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from graphcore import AliasRecord, ChangeSet, DependencyGraph, DependencyRecord, ServiceRecord
 from graphcore.graph.flags import STALE
 from server.concurrency import CooperativeYield
-from server.domain.changes import RowBatch, RowChanges
+from server.domain.changes import ReportedConfidences, RowBatch, RowChanges
 from server.domain.detection import GraphEvent, GraphEventKind
 from server.domain.records import AliasBatch, DependencyBatch, ServiceBatch, alias_record
 from server.replica.records import (
@@ -20,8 +20,12 @@ from server.replica.records import (
     node_of,
     reencoded,
     service_records,
+    with_confidence,
 )
 from server.replica.subscriptions import GraphDiff
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 Find = Callable[[Hashable], ServiceRecord | None]
 Record = TypeVar("Record", ServiceRecord, DependencyRecord, AliasRecord)
@@ -42,6 +46,7 @@ class Step:
         self._services: dict[bytes, ServiceRecord | None] = {}
         self._dependencies: dict[bytes, DependencyRecord | None] = {}
         self._aliases: dict[bytes, AliasRecord | None] = {}
+        self._confidences: dict[UUID, float] = {}
         # Services that come, go or change their names: the encoded records of their dependencies
         # change then, although the rows may not.
         self._reshaped: list[bytes] = []
@@ -50,11 +55,13 @@ class Step:
         """Nodes, edges and aliases that differ, as far as is known yet."""
         return len(self._services) + len(self._dependencies) + len(self._aliases)
 
-    async def read(self, batches: AsyncIterator[RowBatch]) -> ChangeSet:
+    async def read(self, batches: AsyncIterator[RowBatch | ReportedConfidences]) -> ChangeSet:
         """Read all batches, services before dependencies; returns what to apply to the graph."""
         async for batch in batches:
             if isinstance(batch, RowChanges):
                 await self._add_changes(batch)
+            elif isinstance(batch, ReportedConfidences):
+                self._confidences |= batch.by_id
             elif isinstance(batch, ServiceBatch):
                 await self._add_services(batch)
             elif isinstance(batch, AliasBatch):
@@ -63,6 +70,7 @@ class Step:
             else:
                 await self._add_dependencies(batch)
         await self._reencode_dependencies()
+        await self._put_confidences()
         return ChangeSet(
             *await _separated(self._services),
             *await _separated(self._dependencies),
@@ -144,6 +152,17 @@ class Step:
                     ends = self._service_after(record.source), self._service_after(record.target)
                     self._put_dependency(reencoded(record, *ends))
                     await yielding.checkpoint()
+
+    async def _put_confidences(self) -> None:
+        """Give dependencies the confidences that were read, under the names that they have now."""
+        yielding = CooperativeYield()
+        dangling = {record.key: record for record in self._graph.dangling_dependencies()}
+        for id_, confidence in self._confidences.items():
+            key = id_.bytes
+            record = self._dependencies.get(key) or self._graph.find_dependency(key) or dangling.get(key)
+            if record is not None and record.confidence != confidence:
+                self._dependencies[key] = with_confidence(record, confidence)
+            await yielding.checkpoint()
 
     def _put_service(self, key: bytes, former: ServiceRecord | None, record: ServiceRecord | None) -> None:
         if record == former:

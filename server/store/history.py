@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from server.domain.changes import FeedPosition, RowChanges
+from server.domain.changes import FeedPosition, ReportedConfidences, RowChanges
 from server.domain.dependencies import DependencyRow
 from server.domain.errors import (
     DatabaseUnavailableError,
@@ -17,7 +17,7 @@ from server.domain.errors import (
     RevisionUnknownError,
     WriteConflictError,
 )
-from server.domain.history import Mark, Point
+from server.domain.history import FormerRows, Mark, Point
 from server.domain.revision import Revision, Snapshot
 from server.domain.services import Service, ServiceAlias
 from server.store import query
@@ -53,7 +53,7 @@ class HistoryReader:
 
         return await self._database.read(find)
 
-    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
+    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[FormerRows, None]:
         """See ``PastReader.rows_at``. O(changes since the mark + decayed dependencies)."""
         async with self.reading(mark, since) as connection:
             # By time, where the snapshot is one of another cluster.
@@ -65,8 +65,7 @@ class HistoryReader:
                 undone.update(dependencies)
                 yield RowChanges(dependencies=dependencies)
             async for page in _pages(connection, _CONFIDENCES, since.snapshot.text):
-                rows = {row["id"]: DependencyRow._make(row) for row in page if row["id"] not in undone}
-                yield RowChanges(dependencies=dict(rows))
+                yield ReportedConfidences({id_: reported for id_, reported in page if id_ not in undone})
             async for aliases in _former(connection, _ALIASES, after, ServiceAlias._make):
                 yield RowChanges(aliases=aliases)
 

@@ -6,7 +6,8 @@ field of an answer.
 
 - ``service_record``, ``encoded_id`` and ``dependency_record`` write the fields ``services``,
   ``service_ids`` and ``dependencies`` of ``TraverseResponse``. ``retagged`` makes them fields of
-  other messages, ``renamed`` gives a dependency other names of its ends.
+  other messages, ``renamed`` gives a dependency other names of its ends, ``with_confidence``
+  another confidence.
 - ``service_name``, ``dependency_ends``, ``service_of``, ``dependency_of`` read them back.
 - ``read_labels`` reads the criticality and the team, or a text of the metadata, of many services.
 - ``effective_record`` merges the records of a pair of services into ``effective_dependencies``.
@@ -35,6 +36,7 @@ from server.wire.records import (
     service_name,
     service_of,
     service_record,
+    with_confidence,
 )
 
 __all__ = [
@@ -63,4 +65,5 @@ __all__ = [
     "service_name",
     "service_of",
     "service_record",
+    "with_confidence",
 ]

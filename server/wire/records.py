@@ -18,7 +18,7 @@ from server.domain.dependencies import Dependency, DependencyRow
 from server.domain.records import DependencyEnds
 from server.domain.services import Service
 from server.wire.columns import DEPENDENCY, SERVICE, WireColumn, json_column
-from server.wire.fields import double, field, field_length, moment, tag_of, varint
+from server.wire.fields import VARINT, double, field, field_length, moment, tag_of, varint
 from server.wire.metadata import retry_bytes, struct_bytes
 
 Encoder = Callable[[Any], bytes]
@@ -27,6 +27,8 @@ Encoder = Callable[[Any], bytes]
 SERVICE_TAG, ENCODED_ID_TAG, DEPENDENCY_TAG = (
     varint(tag_of(TraverseResponse, name)) for name in ("services", "service_ids", "dependencies")
 )
+_CONFIDENCE_TAG = tag_of(types_pb2.Dependency, "confidence_score")
+_WIRE_TYPE = 7
 _UUID_LENGTH = 36
 _SHORT = 128
 
@@ -180,6 +182,19 @@ def renamed(record: bytes, source_name: str, target_name: str) -> bytes:
             rest = begin + length
     ends = _write_source(source_name) + _write_target(target_name)
     return field(DEPENDENCY_TAG, record[start:names] + ends + record[rest:])
+
+
+def with_confidence(record: bytes, confidence: float) -> bytes:
+    """Return the record of the same dependency with another confidence."""
+    _, start = field_length(record, 1)
+    at, end = start, len(record)
+    # Fields stand in the order of their numbers; those before are numbers, texts and messages.
+    while at < end and record[at] < _CONFIDENCE_TAG:
+        length, begin = field_length(record, at + 1)
+        at = begin if record[at] & _WIRE_TYPE == VARINT else begin + length
+    written = bytes((_CONFIDENCE_TAG,)) + double(confidence)
+    rest = at + len(written) if record[at : at + 1] == written[:1] else at
+    return field(DEPENDENCY_TAG, record[start:at] + written + record[rest:])
 
 
 def retagged(record: bytes, number: int) -> bytes:

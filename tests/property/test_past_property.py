@@ -13,9 +13,9 @@ import networkx as nx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.changes import FeedPosition, RowChanges
+from server.domain.changes import FeedPosition, ReportedConfidences, RowChanges
 from server.domain.dependencies import DependencyRow
-from server.domain.history import Mark, Point
+from server.domain.history import FormerRows, Mark, Point
 from server.domain.live_graph import AsOf
 from server.domain.services import Service, ServiceAlias
 from server.replica import KeptPasts, Replica
@@ -33,7 +33,7 @@ Step = list[tuple[int, Any]]
 SERVICE_MOVES = st.tuples(st.sampled_from(SERVICES), st.none() | st.sampled_from(NAMES))
 DEPENDENCY_MOVES = st.tuples(
     st.sampled_from(DEPENDENCIES),
-    st.none() | st.sampled_from(list(product(SERVICES, SERVICES, [1, 2], [False, True]))),
+    st.none() | st.sampled_from(list(product(SERVICES, SERVICES, [1, 2], [False, True], [0.5, 1.0]))),
 )
 ALIAS_MOVES = st.tuples(st.sampled_from(ALIASES), st.none() | st.sampled_from(list(product("xyz", SERVICES))))
 MOVES = st.one_of(SERVICE_MOVES, DEPENDENCY_MOVES, ALIAS_MOVES)
@@ -59,7 +59,7 @@ class World:
             *(dependency(n, n - 10, n % 5 + 1) for n in range(11, 16)),
         ]
         world.tables = {row.id: row for row in rows}
-        await reload(world.replica, *rows)
+        await reload(world.replica, *(cast("Any", decayed(row)) for row in rows))
         world.marked.append(world.tables.copy())
         return world
 
@@ -71,7 +71,7 @@ class World:
         number = len(self.marked)
         changed = [key for key in before.keys() | self.tables if before.get(key) != self.tables.get(key)]
         self.undo += [(number, key, before.get(key)) for key in changed]
-        await step(self.replica, changes_to({key: self.tables.get(key) for key in changed}))
+        await step(self.replica, changes_to({key: decayed(self.tables.get(key)) for key in changed}))
         self.marked.append(self.tables.copy())
 
     def _move(self, key: UUID, number: int, wanted: Any) -> None:
@@ -82,8 +82,10 @@ class World:
         if number in SERVICES:
             row = service(number, wanted)
         elif number in DEPENDENCIES:
-            source, target, timeout, is_stale = wanted
-            row = dependency(number, source, target, timeout)._replace(is_stale=is_stale)
+            source, target, timeout, is_stale, confidence = wanted
+            row = dependency(number, source, target, timeout)._replace(
+                is_stale=is_stale, confidence_score=confidence
+            )
         else:
             alias, owner = wanted
             row = ServiceAlias(key, alias, UUID(int=owner), NOW)
@@ -99,7 +101,7 @@ class World:
         number = int((point - BEGIN).total_seconds())
         return Mark(point, 1, position(number).snapshot, FEED, None, is_exact=True)
 
-    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
+    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[FormerRows, None]:
         """Undo what came after a mark, more and more while it is read."""
         assert since.feed_id == FEED
         if self.meanwhile:
@@ -109,6 +111,18 @@ class World:
             if number > mark.snapshot.xmax:
                 first.setdefault(key, before)
         yield changes_to(first)
+        yield ReportedConfidences(
+            {
+                key: row.confidence_score
+                for key, row in self.tables.items()
+                if isinstance(row, DependencyRow) and key not in first
+            }
+        )
+
+
+def decayed(row: Row | None) -> Row | None:
+    """The row as the live graph holds it: what a dependency reported is not what is left of it."""
+    return row._replace(confidence_score=row.confidence_score / 4) if isinstance(row, DependencyRow) else row
 
 
 def changes_to(rows: dict[UUID, Row | None]) -> RowChanges:
@@ -170,6 +184,7 @@ def test_a_past_graph_is_what_the_rows_of_then_make(
             assert memory(cast("Any", SimpleNamespace(graph=graph))) == expected(then)
             found = {frozenset(each.members) for each in graph.components.largest_first(1)}
             assert found == components(then)
-            assert memory(world.replica) == expected(world.tables)
+            live = {key: decayed(row) for key, row in world.tables.items()}
+            assert memory(world.replica) == expected(cast("Tables", live))
 
     asyncio.run(check())

@@ -94,6 +94,15 @@ def test_a_renamed_dependency_is_the_row_with_other_names(
     assert wire.renamed(record, new_source, new_target) == wire.dependency_record(row, new_source, new_target)
 
 
+@given(dependencies, texts, texts, st.floats(0, 1))
+def test_a_dependency_with_another_confidence_is_the_row_with_it(
+    row: DependencyRow, source: str, target: str, confidence: float
+) -> None:
+    record = wire.dependency_record(row, source, target)
+    changed = wire.dependency_record(row._replace(confidence_score=confidence), source, target)
+    assert wire.with_confidence(record, confidence) == changed
+
+
 @given(services, dependencies, texts, names)
 def test_a_record_tells_what_watchers_are_told_of_a_removed_row(
     node: Service, edge: DependencyRow, source: str, target: str

@@ -9,14 +9,14 @@ from itertools import pairwise
 
 import pytest
 
-from server.domain.changes import FeedPosition, RowChanges
+from server.domain.changes import FeedPosition
 from server.domain.errors import (
     DatabaseUnavailableError,
     HistoryUnavailableError,
     OverloadedError,
     ReplicaBehindError,
 )
-from server.domain.history import Mark, Point
+from server.domain.history import FormerRows, Mark, Point
 from server.domain.live_graph import AsOf, Reading
 from server.domain.revision import Revision
 from server.replica import KeptPasts, Replica
@@ -64,7 +64,7 @@ class Marks:
             raise HistoryUnavailableError("too old")
         return found[-1]
 
-    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[RowChanges, None]:
+    async def rows_at(self, mark: Mark, since: FeedPosition) -> AsyncGenerator[FormerRows, None]:
         assert since.feed_id
         number = self.marks.index(mark)
         self.reading.append(number)

@@ -128,21 +128,16 @@ WHERE (
 ORDER BY e.id, e.seq;
 
 -- name: history_confidences
--- The dependencies whose confidence may not be the reported one in a graph at a snapshot of the feed, with the reported one: those that
--- have decayed, and those that changed since.
-SELECT {e.dependency_row}
-FROM (
-    SELECT d.id, d.source_service_id, d.target_service_id, d.communication_mode, d.criticality, d.protocol, d.timeout_ms,
-        d.retry_config, d.discovery_source, COALESCE(d.reported_confidence, d.confidence_score) AS confidence_score,
-        d.last_observed_at, d.is_stale, d.created_at, d.updated_at
-    FROM public.service_dependencies AS d
-    WHERE d.id IN (
-            SELECT decayed.id
-            FROM public.service_dependencies AS decayed
-            WHERE decayed.reported_confidence IS NOT NULL
-            UNION
-            SELECT changed.id
-            FROM depgraph_feed.all_changes($1::text::pg_snapshot) AS changed
-            WHERE changed.source = 2
-        )
-) AS e;
+-- The reported confidences of dependencies that may have another one in a graph at a snapshot of the feed: those that have decayed, and
+-- those that changed since.
+SELECT d.id, COALESCE(d.reported_confidence, d.confidence_score) AS reported
+FROM public.service_dependencies AS d
+WHERE d.id IN (
+    SELECT decayed.id
+    FROM public.service_dependencies AS decayed
+    WHERE decayed.reported_confidence IS NOT NULL
+    UNION
+    SELECT changed.id
+    FROM depgraph_feed.all_changes($1::text::pg_snapshot) AS changed
+    WHERE changed.source = 2
+);
