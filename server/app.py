@@ -2,13 +2,13 @@
 
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -46,6 +46,7 @@ from server.store.dependencies import DependencyRepository
 from server.store.embedded import disk_watch
 from server.store.history import HistoryReader
 from server.store.history_changes import HistoryRepository
+from server.store.marks import Marker
 from server.store.reporters import KnownReporters
 from server.store.services import ServiceRepository
 from server.store.staleness import Sweeper
@@ -57,6 +58,14 @@ if TYPE_CHECKING:
     from server.web.transport import HttpTransport
 
 Report = Callable[[str], None]
+
+
+class Part(Protocol):
+    """A part of the server that knows what is wrong with it."""
+
+    def problems(self) -> Iterable[str]:
+        """Report what needs care, in sentences for people."""
+
 
 # The time for background tasks to end before they are cancelled again.
 _PATIENCE = timedelta(milliseconds=250)
@@ -127,10 +136,11 @@ class Application:
         searches = SharedComponentSearch()
         detection = Detection(url, self.replica, settings.detection, searches)
         sweeper = Sweeper(url, settings.staleness, keeps_writes=bool(settings.keep_writes))
+        marker = Marker(url, settings.history)
         dependencies = DependencyRepository(database, settings.staleness)
         pulling = Pulling(url, dependencies, settings.sources, settings.limits)
         reporters = KnownReporters(database)
-        health = partial(self._health, database, detection, sweeper, pulling, reporters)
+        health = partial(self._health, (database, detection, sweeper, marker, pulling, reporters))
         worker = None if self._peers is None else self._peers.number
         tracer = await stack.enter_async_context(
             call_tracer(self._closing, enabled=settings.tracing, worker=worker)
@@ -157,6 +167,7 @@ class Application:
             rpc=rpc,
             otlp=otlp,
             sweeper=sweeper,
+            marker=marker,
             detection=detection,
             reporters=reporters.now,
             health=health,
@@ -168,6 +179,7 @@ class Application:
         await kernels_loaded()
         self._start_feed(url, rpc, tasks)
         tasks(sweeper.run())
+        tasks(marker.run())
         tasks(give_back_memory())
         if self._tls is not None:
             tasks(keep_looking(self._tls.files))
@@ -282,19 +294,11 @@ class Application:
             return None
         return CallAccess(self._identification, TrustedProxies(self._settings.access.trusted_proxies))
 
-    def _health(
-        self,
-        database: Database,
-        detection: Detection,
-        sweeper: Sweeper,
-        pulling: Pulling,
-        reporters: KnownReporters,
-    ) -> FeedHealth:
+    def _health(self, parts: Sequence[Part]) -> FeedHealth:
         health = self.vitals.health()
         workers = () if self._peers is None else self._peers.problems()
         tls = () if self._tls is None else self._tls.problems()
         access = () if self._identification is None else self._identification.problems()
-        parts = (database, detection, sweeper, pulling, reporters)
         others = (*(problem for part in parts for problem in part.problems()), *workers, *tls, *access)
         return replace(health, problems=(*health.problems, *others))
 

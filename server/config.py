@@ -224,6 +224,14 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """How long former states can be asked for (0 = no history), and how often they are marked."""
+
+    keep: timedelta = timedelta(days=90)
+    mark_interval: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     Everything that ``depgraph serve`` can be configured with.
@@ -264,6 +272,7 @@ class Settings:
     feed: FeedSettings = field(default_factory=FeedSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
     staleness: StalenessSettings = field(default_factory=StalenessSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     limits: Limits = field(default_factory=Limits)
 

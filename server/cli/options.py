@@ -22,6 +22,7 @@ KEEP_LOG = DEFAULTS.feed.keep_log.total_seconds()
 PRUNE_INTERVAL = DEFAULTS.feed.prune_interval.total_seconds()
 SWEEP_INTERVAL = "1m"
 KEEP_WRITES = "90d"
+KEEP_HISTORY = "90d"
 
 DAY = 86_400.0
 
@@ -178,6 +179,14 @@ KeepWrites = Annotated[
     setting(
         "keep-writes",
         "How long the account of who wrote what keeps a call that wrote; 0 = keep none.",
+        metavar="DURATION",
+    ),
+]
+KeepHistory = Annotated[
+    str,
+    setting(
+        "keep-history",
+        "How long former states of the graph can be asked for; 0 = keep no history.",
         metavar="DURATION",
     ),
 ]

@@ -205,9 +205,9 @@ def checked_staleness(
     )
 
 
-def checked_keep_writes(text: str) -> timedelta:
-    """Read ``--keep-writes``: a duration, or 0."""
-    return timedelta(0) if text == "0" else _duration(text, "--keep-writes", ", or 0 to keep none")
+def checked_keep(text: str, option: str) -> timedelta:
+    """Read ``--keep-writes`` or ``--keep-history``: a duration, or 0."""
+    return timedelta(0) if text == "0" else _duration(text, option, ", or 0 to keep none")
 
 
 def _checked_host_port_or_socket(value: str, lowest_port: int) -> str:

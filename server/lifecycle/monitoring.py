@@ -19,6 +19,7 @@ from server.rpc.call_counts import SECONDS
 from server.rpc.otlp.receiver import OtlpReceiver
 from server.rpc.server import RpcServer
 from server.store.database import Database
+from server.store.marks import Marker
 from server.store.staleness import Sweeper
 
 # How the libraries for Go write them, and so the dashboards.
@@ -39,6 +40,7 @@ class ServerCollector(Collector):
     rpc: RpcServer
     otlp: OtlpReceiver
     sweeper: Sweeper
+    marker: Marker
     detection: Detection
     reporters: Callable[[], Sequence[Reporter]]
     health: Callable[[], FeedHealth]
@@ -50,6 +52,7 @@ class ServerCollector(Collector):
         yield from self._audits()
         yield from self._detection()
         yield from self._sweeps()
+        yield from self._history()
         yield from self._calls()
         yield from self._load()
         yield from self._otlp()
@@ -134,6 +137,17 @@ class ServerCollector(Collector):
                 sweeper.removed_services,
                 "Discovered services removed that had no dependency.",
             ),
+        )
+
+    def _history(self) -> Iterator[Metric]:
+        marker = self.marker
+        yield from _gauges(
+            depgraph_history_marker=(marker.is_running, "1 when this process marks the history."),
+            depgraph_last_mark_timestamp_seconds=(marker.marked_at, "Time of its last mark; 0 = never."),
+        )
+        yield from _counters(
+            depgraph_history_marks=(marker.marks, "Marks that this process made in the history."),
+            depgraph_history_pruned_entries=(marker.pruned, "Entries that it removed from the history."),
         )
 
     def _reporters(self) -> Iterator[Metric]:

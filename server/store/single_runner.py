@@ -27,11 +27,12 @@ RunnerConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work: TypeAlias = Callable[[RunnerConnection], Awaitable[None]]
 
 DETECTION = "detection"
-DETECTION_KEY, SWEEPER_KEY, SOURCES_KEY = 2, 3, 6
+DETECTION_KEY, SWEEPER_KEY, SOURCES_KEY, HISTORY_KEY = 2, 3, 6, 9
 """
 The second halves of the locks' keys.
 
-1 and 4 are the feed's, 5 is that of the account of writes, 8 that of names.
+1 and 4 are the feed's, 5 is that of the account of writes, 8 that of names, and 10 that of the
+history's functions.
 
 Migrations use a key of 64 bits; those never collide with these.
 """

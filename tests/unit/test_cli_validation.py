@@ -17,7 +17,7 @@ from server.cli.validation import (
     checked_address,
     checked_burst,
     checked_database_url,
-    checked_keep_writes,
+    checked_keep,
     checked_listen,
     checked_rate,
     checked_seconds,
@@ -266,16 +266,16 @@ def test_an_invalid_sweep_interval_is_refused(interval: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kept"), [("0", timedelta(0)), ("1s", timedelta(seconds=1)), ("90d", timedelta(days=90))]
 )
-def test_writes_are_kept_for_a_duration_or_not_at_all(text: str, kept: timedelta) -> None:
-    assert checked_keep_writes(text) == kept
+def test_writes_and_history_are_kept_for_a_duration_or_not_at_all(text: str, kept: timedelta) -> None:
+    assert checked_keep(text, "--keep-history") == kept
 
 
 @pytest.mark.parametrize("text", ["", "0d", "90", "none", "-1d"])
-def test_an_invalid_time_to_keep_writes_is_refused(text: str) -> None:
+def test_an_invalid_time_to_keep_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter) as refused:
-        checked_keep_writes(text)
+        checked_keep(text, "--keep-history")
 
-    assert refused.value.param_hint == "--keep-writes"
+    assert refused.value.param_hint == "--keep-history"
     assert "or 0 to keep none" in refused.value.message
 
 

@@ -15,13 +15,13 @@ from server.cli.options import DEFAULTS
 from server.cli.validation import (
     EXPOSED_URL_WARNING,
     checked_burst,
-    checked_keep_writes,
+    checked_keep,
     checked_sources,
     checked_staleness,
     checked_tracing,
     checked_workers,
 )
-from server.config import DetectionSettings, FeedSettings, Limits, Settings
+from server.config import DetectionSettings, FeedSettings, HistorySettings, Limits, Settings
 
 # -P: a worker imports from where this process does, never from the current folder.
 WORKER = (sys.executable, "-P", "-m", "server.cli.worker")
@@ -60,6 +60,7 @@ def serve(
     max_log_rows: options.MaxLogRows = DEFAULTS.feed.max_log_rows,
     prune_interval: options.PruneInterval = options.PRUNE_INTERVAL,
     keep_writes: options.KeepWrites = options.KEEP_WRITES,
+    keep_history: options.KeepHistory = options.KEEP_HISTORY,
     stale_after: options.StaleAfter = None,
     confidence_half_life: options.ConfidenceHalfLife = None,
     remove_after: options.RemoveAfter = None,
@@ -129,7 +130,8 @@ def serve(
         workers=checked_workers(workers, at.plain),
         worker_timeout=timedelta(seconds=worker_timeout),
         kernel_cache=kernel_cache,
-        keep_writes=checked_keep_writes(keep_writes),
+        keep_writes=checked_keep(keep_writes, "--keep-writes"),
+        history=HistorySettings(keep=checked_keep(keep_history, "--keep-history")),
         feed=FeedSettings(
             poll_interval=timedelta(seconds=poll_interval),
             audit_interval=timedelta(seconds=audit_interval),

@@ -141,3 +141,21 @@ WHERE d.id IN (
     FROM depgraph_feed.all_changes($1::text::pg_snapshot) AS changed
     WHERE changed.source = 2
 );
+
+-- name: history_switch
+-- Switch the history on or off, if it is not.
+SELECT depgraph_history.set_switch($1);
+
+-- name: history_mark
+-- Mark this moment if something changed; returns what was done.
+SELECT depgraph_history.mark();
+
+-- name: history_prune
+-- Remove one batch of what is older than that; returns how many entries.
+SELECT depgraph_history.prune($1, $2);
+
+-- name: history_ended
+-- How many lineages have begun within an hour because something was not noted.
+SELECT count(*)
+FROM depgraph_history.lineages AS l
+WHERE l.cause = 'holes' AND l.began_at > clock_timestamp() - interval '1 hour';
