@@ -1,12 +1,10 @@
 """What questions about the graph have in common: consistency, filters, names of services."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from depgraph.v1 import graph_service_pb2, types_pb2
@@ -29,9 +27,6 @@ from server.wire.columns import (
 from server.wire.fields import field
 
 _MOST_FLAGS = 100
-
-# A client's clock may be ahead of the server's.
-_CLOCKS_DIFFER = timedelta(minutes=1)
 
 FROM_MEMORY = MinimizeLatency()
 """The consistency of nearly every question, always this very object."""
@@ -58,18 +53,7 @@ def consistency(check: Check, wanted: types_pb2.Consistency) -> Consistency:
             _require_true(check, "fully_consistent", given=wanted.fully_consistent)
             return FullyConsistent()
         case "as_of":
-            return _as_of(check, wanted.as_of)
-
-
-def _as_of(check: Check, wanted: Timestamp) -> Consistency:
-    time = check.moment("consistency.as_of", wanted)
-    now = datetime.now(UTC)
-    if time > now + _CLOCKS_DIFFER:
-        check.add(
-            "consistency.as_of",
-            f"is {time.isoformat()}, which is in the future: this server's clock says {now.isoformat()}",
-        )
-    return AsOf(time)
+            return AsOf(check.past_moment("consistency.as_of", wanted.as_of))
 
 
 def revision_of(check: Check, field: str, token: str) -> Revision | None:

@@ -25,6 +25,8 @@ _MICROSECOND = timedelta(microseconds=1)
 # asyncpg sends the first and the last moment that a datetime can hold as -infinity and infinity.
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
+# Clocks of callers may go ahead of the server's.
+_MOST_AHEAD = timedelta(minutes=1)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHOWN = 40
 _NIL = UUID(int=0)
@@ -151,6 +153,14 @@ class Check:
             return min(max(moment, _FIRST_MOMENT), _LAST_MOMENT)
         self.add(field, "is not a valid time of the years 1 to 9999")
         return EPOCH
+
+    def past_moment(self, field: str, value: Timestamp) -> datetime:
+        """Check as ``moment`` does, and that the time has come."""
+        moment, now = self.moment(field, value), datetime.now(UTC)
+        if moment > now + _MOST_AHEAD:
+            shown_now = now.isoformat(timespec="seconds")
+            self.add(field, f"lies in the future: the server's clock says {shown_now}")
+        return moment
 
     def span(self, field: str, value: Duration, most: timedelta) -> timedelta:
         """Check for a time from 0 to ``most``, which is less than a thousand years."""

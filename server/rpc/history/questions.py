@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from depgraph.v1 import history_service_pb2 as pb
 from graphcore import EdgeFilter
 from server.domain.history import Point
@@ -14,8 +12,6 @@ from server.rpc.validate import Check
 
 DEFAULT_IMPACTS, MAX_IMPACTS = 100, 1_000
 _DEFAULT_HOPS, _MAX_HOPS = 2, 10
-# Clocks of callers may go ahead of the server's.
-_MOST_AHEAD = timedelta(minutes=1)
 
 
 class DiffQuestion(NamedTuple):
@@ -68,9 +64,9 @@ def changes_question(request: pb.ListChangesRequest) -> ChangesQuestion:
     check, now = Check(), datetime.now(UTC)
     name = check.text("service_id", request.service_id) if request.service_id else ""
     hops = check.number("max_hops", request.max_hops, 0, _MAX_HOPS, f"unset = {_DEFAULT_HOPS}")
-    since = _moment(check, "since", request.since, now) if request.HasField("since") else None
-    until = _moment(check, "until", request.until, now) if request.HasField("until") else None
-    if since is not None and since > (until or now + _MOST_AHEAD):
+    since = check.past_moment("since", request.since) if request.HasField("since") else None
+    until = check.past_moment("until", request.until) if request.HasField("until") else None
+    if since is not None and until is not None and since > until:
         check.add("since", "is after until")
     hops = hops if request.HasField("max_hops") else _DEFAULT_HOPS
     tokens = PageTokens("changes", (name, hops, since, until), CHANGES)
@@ -84,16 +80,9 @@ def _point(check: Check, field: str, wanted: pb.PointInTime, now: datetime) -> P
     """Read a state; None = it is unset, or it is wrong."""
     match wanted.WhichOneof("point"):
         case "time":
-            return _moment(check, f"{field}.time", wanted.time, now)
+            return check.past_moment(f"{field}.time", wanted.time)
         case "revision":
             # A stand-in for one that is wrong, so that it is not reported as missing, too.
             return revision_of(check, f"{field}.revision", wanted.revision) or now
         case None:
             return None
-
-
-def _moment(check: Check, field: str, value: Timestamp, now: datetime) -> datetime:
-    moment = check.moment(field, value)
-    if moment > now + _MOST_AHEAD:
-        check.add(field, f"lies in the future: the server's clock says {now.isoformat(timespec='seconds')}")
-    return moment
