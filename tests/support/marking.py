@@ -1,9 +1,11 @@
 """Marks, and changes of the graph after them, for a server in this process."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from server.app import Application
 from server.domain.live_graph import FullyConsistent
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.following import PATIENCE
 
 if TYPE_CHECKING:
@@ -13,8 +15,11 @@ if TYPE_CHECKING:
 
 
 async def mark(connection: "Connection") -> str:
-    """Mark this moment; returns its time as ``--as-of`` takes it."""
-    await connection.execute("SELECT depgraph_history.mark()")
+    """Mark this moment; returns the time of the mark as ``--as-of`` takes it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        # It waits for transactions that began before history did.
+        while await connection.fetchval("SELECT depgraph_history.mark()") not in {"marked", "unchanged"}:
+            await asyncio.sleep(0.02)
     moment = await connection.fetchval("SELECT max(at) FROM depgraph_history.marks")
     return str(moment.isoformat())
 
