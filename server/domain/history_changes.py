@@ -44,26 +44,13 @@ class States(NamedTuple, Generic[Row]):
     after: Row | None
 
 
-class Named(NamedTuple):
-    """What dependencies need of a service."""
-
-    name: str
-    kind: ServiceKind
-
-
 @dataclass(frozen=True, slots=True)
 class Netted:
-    """
-    Rows that may differ between two states; rows that differ are all among them.
-
-    ``named_before`` and ``named_after`` have the services of the dependencies in each state.
-    """
+    """Rows that may differ between two states; rows that differ are all among them."""
 
     services: list[States[Service]]
     dependencies: list[States[DependencyRow]]
     aliases: list[States[ServiceAlias]]
-    named_before: Mapping[UUID, Named]
-    named_after: Mapping[UUID, Named]
 
 
 class ChangePlace(NamedTuple):

@@ -17,7 +17,6 @@ from server.domain.history_changes import (
     AnyChange,
     ChangePlace,
     FormerEnds,
-    Named,
     Netted,
     RowChange,
     States,
@@ -33,7 +32,7 @@ _NETTED_SERVICES = query("history_netted_services")
 _NETTED_DEPENDENCIES = query("history_netted_dependencies")
 _NETTED_ALIASES = query("history_netted_aliases")
 _REPORTED = query("history_reported")
-_NAMED, _DEPENDENCIES_OF = query("history_services_named"), query("history_dependencies_of")
+_DEPENDENCIES_OF = query("history_dependencies_of")
 _STARTED, _LAST_NAMED = query("history_started"), query("history_last_named")
 _NEWEST, _NEAREST = query("history_newest"), query("history_nearest")
 _NAMES_THEN, _FORMER_ENDS = query("history_names_then"), query("history_former_ends")
@@ -73,7 +72,7 @@ class HistoryRepository:
             rows = await connection.fetch(_NETTED_DEPENDENCIES, *sides, MOST_DEPENDENCIES + 1)
             if len(rows) > MOST_DEPENDENCIES:
                 raise _too_many()
-            dependencies = [_states(row, DependencyRow._make, 1) for row in rows]
+            dependencies = list(map(_dependency_states, rows))
             del rows
             aliases = [
                 _states(row, ServiceAlias._make, 0) for row in await connection.fetch(_NETTED_ALIASES, *sides)
@@ -83,14 +82,7 @@ class HistoryRepository:
                 known = {row.id for states in dependencies for row in states if row is not None}
                 others = map(DependencyRow._make, await connection.fetch(_DEPENDENCIES_OF, turned))
                 dependencies += [States(row, row) for row in others if row.id not in known]
-            ids = {end for pair in dependencies for row in pair if row is not None for end in row[1:3]}
-            ids |= {row.service_id for pair in aliases for row in pair if row is not None}
-            named = {key: Named(name, kind) for key, name, kind in await connection.fetch(_NAMED, list(ids))}
-        before, after = named, dict(named)
-        for row, states in zip(found, services, strict=True):
-            _name(before, row[1], states.before)
-            _name(after, row[1], states.after)
-        return Netted(services, dependencies, aliases, before, after)
+        return Netted(services, dependencies, aliases)
 
     async def reported(self, window: Window) -> dict[UUID, float]:
         """See ``HistoryStore.reported``."""
@@ -147,16 +139,26 @@ def _states(record: asyncpg.Record, make: Any, first: int) -> States[Any]:
     return States(before, make(values[half + first + 1 :]) if values[half + first] else None)
 
 
+_DEPENDENCY_HALF = 2 + len(DependencyRow._fields)
+
+
+def _dependency_states(record: asyncpg.Record) -> States[DependencyRow]:
+    """Read seq, existed and row, and behind an id the same of the later state."""
+    later = _DEPENDENCY_HALF + 3
+    before = _new_row(DependencyRow, record[2:_DEPENDENCY_HALF]) if record[1] else None
+    after = _new_row(DependencyRow, record[later:]) if record[later - 1] else None
+    return States(before, after)
+
+
+# Half as long as ``_make``, which there are ten thousands of.
+_new_row: Any = tuple.__new__
+
+
 def _turned(states: States[Service], kinds: Collection[ServiceKind]) -> bool:
     """Whether a service was, or is, of one of the kinds, but not both."""
     if states.before is None or states.after is None:
         return False
     return (states.before.kind in kinds) is not (states.after.kind in kinds)
-
-
-def _name(named: dict[UUID, Named], key: UUID, row: Service | None) -> None:
-    if row is not None:
-        named[key] = Named(row.service_id, row.kind)
 
 
 def _too_many() -> ResponseTooLargeError:

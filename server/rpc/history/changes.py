@@ -17,13 +17,14 @@ from server.domain.revision import Revision
 from server.domain.services import Service, ServiceAlias
 from server.rpc.answers import freshness_message, tag, timestamp
 from server.rpc.context import Context, time_left
-from server.rpc.history.messages import alias_change, dependency_change, service_change
 from server.rpc.history.pasts import History, check_order, live_since, mark_freshness, mark_of, position_of
 from server.rpc.history.questions import ChangesQuestion
+from server.rpc.history.rows import alias_change
 from server.rpc.paging import ChangeKey, fitted_page
 from server.rpc.questions import FROM_MEMORY, resolved_field
 from server.rpc.validate import EPOCH, shown
 from server.wire.fields import field
+from server.wire.history import dependency_change, service_change
 
 _CHANGES = tag(pb.ListChangesResponse, "changes")
 _SINCE, _UNTIL = tag(pb.ListChangesResponse, "since"), tag(pb.ListChangesResponse, "until")
@@ -179,14 +180,14 @@ def _subject(change: AnyChange) -> bytes:
     states = change.states
     last = states.after or states.before
     if isinstance(last, Service):
-        return field(_SERVICE, service_change(cast("States[Service]", states)))
+        return field(_SERVICE, service_change(*cast("States[Service]", states)))
     if isinstance(last, DependencyRow):
         of_dependency = cast("States[DependencyRow]", states)
         before, after = (
             ("", "") if row is None else (change.names[row.source], change.names[row.target])
             for row in of_dependency
         )
-        return field(_DEPENDENCY, dependency_change(of_dependency, before, after))
+        return field(_DEPENDENCY, dependency_change(*of_dependency, before, after))
     aliases = cast("States[ServiceAlias]", states)
     owners = [None if row is None else change.names[row.service_id] for row in aliases]
     return field(_ALIAS, alias_change("" if last is None else last.alias, *owners))

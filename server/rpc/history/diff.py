@@ -35,8 +35,16 @@ _CYCLE_CHANGE = tag(pb.DiffGraphResponse, "cycle_changes")
 _IMPACT_CHANGE = tag(pb.DiffGraphResponse, "impact_changes")
 
 
+class _States(NamedTuple):
+    """The states that are named: the graph in the earlier one, and the later; None = now."""
+
+    earlier: Mark
+    before: Reading
+    later: Mark | None
+
+
 class _Compared(NamedTuple):
-    """The two states, once it is known which the later is."""
+    """Which states are compared, once it is settled which the later is."""
 
     window: Window
     later: Freshness
@@ -62,72 +70,83 @@ class GraphDiffs:
         if question.later is not None:
             later = await mark_of(self._history.reader, question.later, context)
             check_order(earlier, later, "from", "is after to")
+        before = await self._history.graphs.at(_point(question.earlier, earlier), patience(context))
         begun: asyncio.Future[_Compared] = asyncio.get_running_loop().create_future()
-        comparing = asyncio.create_task(self._changes(question, earlier, later, context, begun))
+        with before.keeps():
+            states = _States(earlier, before, later)
+            comparing = asyncio.create_task(self._changes(question, states, context, begun))
+            try:
+                rows, freshness = await self._rows(question, before, begun, comparing)
+            except BaseException:
+                comparing.cancel()
+                raise
         try:
-            if later is not None:
-                begun.set_result(
-                    _Compared(Window(earlier, later, position_of(self._live)), mark_freshness(later))
-                )
-            await asyncio.wait((begun, comparing), return_when=asyncio.FIRST_COMPLETED)
-            if not begun.done():
-                # It failed before it began.
-                await comparing
-            window, freshness = begun.result()
-            found = await self._history.store.netted(window, _words_of(question.edge_filter.excluded_kinds))
             first = field(_FROM, freshness_message(mark_freshness(earlier)))
             first += field(_TO, freshness_message(freshness))
-            async for part in joined_parts(differing(found, question.edge_filter), max_bytes, first=first):
+            async for part in joined_parts(rows, max_bytes, first=first):
                 yield part
-            del found
             changes = await comparing
             async for part in joined_parts(_effects(changes), max_bytes, last=_counts(changes)):
                 yield part
         finally:
             comparing.cancel()
 
+    async def _rows(
+        self,
+        question: DiffQuestion,
+        before: Reading,
+        begun: "asyncio.Future[_Compared]",
+        comparing: "asyncio.Task[GraphChanges]",
+    ) -> tuple[Iterator[bytes], Freshness]:
+        """Read what differs; returns the freshness of the later state, too."""
+        await asyncio.wait((begun, comparing), return_when=asyncio.FIRST_COMPLETED)
+        if not begun.done():
+            # It failed before it began.
+            await comparing
+        window, freshness = begun.result()
+        found = await self._history.store.netted(window, _words_of(question.edge_filter.excluded_kinds))
+        return await asyncio.to_thread(differing, found, question.edge_filter, before.graph), freshness
+
     async def _changes(
         self,
         question: DiffQuestion,
-        earlier: Mark,
-        later: Mark | None,
+        states: _States,
         context: Context,
         begun: "asyncio.Future[_Compared]",
     ) -> GraphChanges:
-        """Compare the graphs; ``begun`` is told when the live graph holds still."""
-        within = patience(context)
-        before = await self._history.graphs.at(_point(question.earlier, earlier), within)
-        with before.keeps():
-            if later is None or question.later is None:
-                after = await live_since(self._live, earlier, context)
-            else:
-                after = await self._history.graphs.at(_point(question.later, later), within)
+        """Compare the graphs; ``begun`` is told which the later state is, once that is settled."""
+        earlier, before, later = states
+        confidences: dict[Hashable, float] = {}
+        if later is not None and question.later is not None:
+            begun.set_result(
+                _Compared(Window(earlier, later, position_of(self._live)), mark_freshness(later))
+            )
+            after = await self._history.graphs.at(_point(question.later, later), patience(context))
+        else:
+            after = await live_since(self._live, earlier, context)
 
-            confidences: dict[Hashable, float] = {}
+        async def begin(reading: Reading) -> None:
+            if begun.done():
+                return
+            position = position_of(self._live)
+            window = Window(earlier, present_mark(position, datetime.now(UTC)), position)
+            begun.set_result(_Compared(window, reading.freshness))
+            if max(question.edge_filter.min_confidence, reading.graph.cycle_confidence) > 0.0:
+                reported = await self._history.store.reported(window)
+                confidences.update((key.bytes, value) for key, value in reported.items())
 
-            async def begin(reading: Reading) -> None:
-                if later is not None:
-                    return
-                position = position_of(self._live)
-                window = Window(earlier, present_mark(position, datetime.now(UTC)), position)
-                if not begun.done():
-                    begun.set_result(_Compared(window, reading.freshness))
-                if max(question.edge_filter.min_confidence, reading.graph.cycle_confidence) > 0.0:
-                    reported = await self._history.store.reported(window)
-                    confidences.update((key.bytes, value) for key, value in reported.items())
+        def compare(graph: DependencyGraph) -> GraphChanges:
+            return graph_changes(
+                before.graph,
+                graph,
+                question.edge_filter,
+                most_impacts=question.most_impacts,
+                min_confidence=graph.cycle_confidence,
+                confidences=confidences,
+            )
 
-            def compare(graph: DependencyGraph) -> GraphChanges:
-                return graph_changes(
-                    before.graph,
-                    graph,
-                    question.edge_filter,
-                    most_impacts=question.most_impacts,
-                    min_confidence=graph.cycle_confidence,
-                    confidences=confidences,
-                )
-
-            found, _ = await self._analyses.of(after, context, compare, begin=begin, beside=before)
-            return found
+        found, _ = await self._analyses.of(after, context, compare, begin=begin, beside=before)
+        return found
 
 
 def _point(wanted: Point, mark: Mark) -> Point:

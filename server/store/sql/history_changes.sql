@@ -64,16 +64,24 @@ later AS MATERIALIZED (
     ORDER BY e.id, e.seq
 ),
 states AS (
-    SELECT l.* FROM later AS l
-    UNION ALL
-    SELECT NULL, true, {d.dependency_now}
+    SELECT e.id AS of_id, l.*
     FROM earlier AS e
-    INNER JOIN public.service_dependencies AS d ON d.id = e.id
+    INNER JOIN later AS l ON l.id = e.id
+    UNION ALL
+    -- Row by row: a plan for many would read the whole table.
+    SELECT e.id, NULL, s.*
+    FROM earlier AS e
+    LEFT JOIN LATERAL (
+        SELECT true, {d.dependency_now}
+        FROM public.service_dependencies AS d
+        WHERE d.id = e.id
+        LIMIT 1
+    ) AS s ON true
     WHERE NOT EXISTS (SELECT FROM later AS l WHERE l.id = e.id)
 )
 SELECT e.*, s.*
 FROM earlier AS e
-LEFT JOIN states AS s ON s.id = e.id
+INNER JOIN states AS s ON s.of_id = e.id
 WHERE s.seq IS DISTINCT FROM e.seq
 LIMIT $5;
 
@@ -114,12 +122,6 @@ states AS (
 SELECT e.*, s.*
 FROM earlier AS e
 LEFT JOIN states AS s ON s.id = e.id;
-
--- name: history_services_named
--- Names and kinds of services by id, as they are.
-SELECT s.id, s.service_id, s.kind
-FROM public.services AS s
-WHERE s.id = ANY ($1::uuid[]);
 
 -- name: history_dependencies_of
 -- The dependencies of some services, as they are.
