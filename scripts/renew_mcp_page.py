@@ -4,9 +4,15 @@ import asyncio
 import json
 import re
 import tempfile
+from pathlib import Path
 
+import asyncpg
+
+from server.store.embedded.sockets import running_url
 from tests.support.agents import Agent, agent_by_stdio, cycle_found
 from tests.support.command import ROOT
+from tests.support.past_shop import deploy
+from tests.support.plain_sql import connected
 from tests.support.serving import serving
 
 PAGE = ROOT / "docs" / "mcp.md"
@@ -19,14 +25,23 @@ _VARYING = (
     ),
     (re.compile(r"\b[0-9a-f]{8}\b"), "9af59f98"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"), "2026-11-30T20:54Z"),
+    # The deployment, and the mark before it.
+    (re.compile(r"(?<!as of )(?<!as of: )\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-30T20:34:12Z"),
+    (re.compile(r"(?<=as of )\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-30T20:14:07Z"),
+    (re.compile(r"(?<=as of: )\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-11-30T20:14:07Z"),
 )
+# From the first of its questions on, a deployment has been.
+_DEPLOYED = "what_changed"
 
 
-async def renewed(page: str, agent: Agent) -> str:
+async def renewed(page: str, agent: Agent, connection: asyncpg.Connection) -> str:
     """Return the page with the answers that the agent gets now; what varies is always the same."""
-    parts, end = [], 0
+    parts, end, is_deployed = [], 0, False
     for block in _BLOCK.finditer(page):
         tool, arguments = block["tool"], block["arguments"]
+        if tool == _DEPLOYED and not is_deployed:
+            await deploy(connection)
+            is_deployed = True
         result = await agent.call(tool, **json.loads(arguments))
         (content,) = result.content
         answer = getattr(content, "text", "")
@@ -46,7 +61,8 @@ async def _renew() -> None:
             agent_by_stdio(served.address) as agent,
         ):
             await cycle_found(agent)
-            PAGE.write_text(await renewed(PAGE.read_text(), agent))
+            async with connected(running_url(Path(folder) / "data") or "") as connection:
+                PAGE.write_text(await renewed(PAGE.read_text(), agent, connection))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from depgraph.v1.types_pb2 import Freshness, ResolvedAlias
 from server.web.mcp.naming import quoted
+from server.web.mcp.times import state
 
 Cell: TypeAlias = str | int | float | None
 
@@ -76,7 +77,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``freshness`` None = the answer comes from the database, as it is now."""
+    """
+    What a tool answers.
+
+    ``freshness`` None = the answer comes from the database, as it is now. ``since`` is the earlier
+    state of an answer that compares two.
+    """
 
     summary: Sequence[str]
     tables: Sequence[Table] = ()
@@ -84,6 +90,7 @@ class Answer:
     freshness: Freshness | None = None
     aliases: Sequence[ResolvedAlias] = ()
     counts: Mapping[str, int | bool] = field(default_factory=dict)
+    since: Freshness | None = None
 
     def bounded(self) -> "Answer":
         """Leave out what has no room in ``MAX_BYTES``; every table has its share."""
@@ -101,6 +108,7 @@ class Answer:
             self.freshness,
             self.aliases[: len(aliases)],
             self.counts,
+            self.since,
         )
 
     def text(self) -> str:
@@ -127,12 +135,19 @@ class Answer:
             "left_out": [table.left_out for table in self.tables if table.left_out],
             "aliases": {each.alias: each.service_id for each in self.aliases},
             "revision": None if self.freshness is None else self.freshness.revision,
-            "lag_seconds": None if self.freshness is None else _seconds(self.freshness),
+            "lag_seconds": _lag_seconds(self.freshness),
+            "as_of": None if self.freshness is None else state(self.freshness),
+            "since": None if self.since is None else state(self.since),
         }
 
     def _fresh(self) -> str:
         if self.freshness is None:
             return "fresh: read from the database now"
+        as_of = state(self.freshness)
+        if self.since is not None:
+            return f"between: the graph as of {state(self.since)} and as of {as_of or 'now'}"
+        if as_of is not None:
+            return f"as of: {as_of}, the last mark until the time asked for"
         seconds = _seconds(self.freshness)
         if seconds < _OLD_SECONDS:
             return f"fresh: at most {max(seconds, 0.1):.1f} s behind the database"
@@ -163,6 +178,8 @@ OUTPUT_SCHEMA: Mapping[str, Any] = {
         "aliases": {"type": "object", "additionalProperties": {"type": "string"}},
         "revision": {"type": ["string", "null"]},
         "lag_seconds": {"type": ["number", "null"]},
+        "as_of": {"type": ["string", "null"]},
+        "since": {"type": ["string", "null"]},
     },
     "required": ["summary", "tables", "left_out", "revision", "lag_seconds"],
 }
@@ -195,6 +212,11 @@ def _cell(value: Cell) -> str:
 
 def _json(value: Sequence[Cell]) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _lag_seconds(freshness: Freshness | None) -> float | None:
+    """Say how far memory may be behind; None = the answer is about then, or not from memory."""
+    return None if freshness is None or freshness.HasField("as_of_time") else _seconds(freshness)
 
 
 def _seconds(freshness: Freshness) -> float:

@@ -34,6 +34,7 @@ _METHOD = "/depgraph.v1.AnalysisService/CheckChange"
 _MOST = 200
 _MOST_CALLS = 200
 _MOST_SUGGESTED = 3
+_MORE_IMPACTS = f"give a higher limit (at most {_MOST})"
 
 
 async def _answer(ask: Ask, given: Arguments) -> Answer:
@@ -48,7 +49,11 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
     found = await one(ask, _METHOD, request, CheckChangeResponse)
     return Answer(
         [_verdict(found), _impact(found)],
-        [_cycles(found), _closing(found), _impacts(found)],
+        [
+            cycle_table(found.cycle_changes),
+            _closing(found),
+            impact_table(found.impact_changes, found.impact_change_count, _MORE_IMPACTS),
+        ],
         [await _new(ask, name) for name in found.created_service_ids[:_MOST_SUGGESTED]]
         + _more_new(found.created_service_ids),
         freshness=found.freshness,
@@ -89,10 +94,11 @@ def _impact(found: CheckChangeResponse) -> str:
     return f"blast radius (services that a failure reaches): changes for {changed}"
 
 
-def _cycles(found: CheckChangeResponse) -> Table:
+def cycle_table(changes: Sequence[CycleChange]) -> Table:
+    """List what becomes of cycles."""
     columns = ("change", "adds_cycles", "services_before", "services_after", "shortest_cycle")
-    rows = [_cycle_row(each) for each in found.cycle_changes]
-    return Table("changes of cycles", columns, rows, len(rows), "check smaller changes")
+    rows = [_cycle_row(each) for each in changes]
+    return Table("changes of cycles", columns, rows, len(rows), "ask about less")
 
 
 def _cycle_row(each: CycleChange) -> tuple[Cell, ...]:
@@ -125,11 +131,10 @@ def _closing(found: CheckChangeResponse) -> Table:
     )
 
 
-def _impacts(found: CheckChangeResponse) -> Table:
+def impact_table(changes: Sequence[ImpactChange], total: int, more: str) -> Table:
+    """List whose blast radius changes, of ``total`` services."""
     columns = ("service", "before", "after", "also_reaches", "no_longer_reaches")
-    rows = [_impact_row(each) for each in found.impact_changes]
-    more = f"give a higher limit (at most {_MOST})"
-    return Table("changed blast radii", columns, rows, found.impact_change_count, more)
+    return Table("changed blast radii", columns, [_impact_row(each) for each in changes], total, more)
 
 
 def _impact_row(each: ImpactChange) -> tuple[Cell, ...]:

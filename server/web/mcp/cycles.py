@@ -9,18 +9,23 @@ from depgraph.v1.graph_service_pb2 import (
     GetComponentResponse,
     GetStatusRequest,
     GetStatusResponse,
+    ListComponentsRequest,
+    ListComponentsResponse,
 )
 from depgraph.v1.types_pb2 import (
     AlertStatus,
     CircularDependencyAlert,
     CommunicationMode,
+    Consistency,
     Dependency,
     DependencyCriticality,
+    Freshness,
 )
 from server.web.mcp.answer import Answer, Cell, Name, Table
 from server.web.mcp.arguments import Arguments, arguments, choice, flag, number, text
 from server.web.mcp.asking import Ask, AskError, one
 from server.web.mcp.naming import cycle, quoted
+from server.web.mcp.times import consistency, past_time
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_value, enum_word
 
@@ -32,13 +37,18 @@ _ID_LENGTH = 8
 
 
 async def _answer(ask: Ask, given: Arguments) -> Answer:
+    past = consistency(given)
+    return await _alerts_of_now(ask, given) if past is None else await _cycles_of_then(ask, given, past)
+
+
+async def _alerts_of_now(ask: Ask, given: Arguments) -> Answer:
     service = given.get("service", "")
     status = await one(ask, "/depgraph.v1.GraphService/GetStatus", GetStatusRequest(), GetStatusResponse)
     alerts, has_more = await _alerts(ask, given["status"], service, given["limit"])
     notes, cuts, cut_count = [], list[tuple[Cell, ...]](), 0
     for alert in alerts:
         if alert.is_present:
-            said, rows = await _cuts(ask, alert, sync_only=given["sync_only"])
+            said, rows, _ = await _cuts(ask, _id(alert), _request(alert.cycle_path[0], given))
             notes.append(f"{_id(alert)}: {said}")
             cuts += rows if service else rows[:_MOST_CUTS]
             cut_count += len(rows)
@@ -55,12 +65,55 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
             Table(
                 "alerts", columns, [_row(alert) for alert in alerts], None if has_more else len(alerts), more
             ),
-            Table("cuts", _CUT_COLUMNS, cuts, cut_count, more_cuts),
+            Table("cuts", ("alert", *_CUT_COLUMNS), cuts, cut_count, more_cuts),
         ],
         notes,
         freshness=status.freshness,
         counts={"alerts": len(alerts), "more_alerts": has_more},
     )
+
+
+async def _cycles_of_then(ask: Ask, given: Arguments, past: Consistency) -> Answer:
+    """Answer from the graph alone: alerts have no past."""
+    service = given.get("service", "")
+    members, total, freshness = [service], 1, Freshness()
+    if not service:
+        request = ListComponentsRequest(page_size=given["limit"], consistency=past)
+        page = await one(ask, "/depgraph.v1.GraphService/ListComponents", request, ListComponentsResponse)
+        members, total, freshness = (
+            [each.members[0] for each in page.components],
+            page.total_count,
+            page.freshness,
+        )
+    found = SuggestCutsResponse()
+    cycles, notes, cuts, cut_count = list[tuple[Cell, ...]](), [], list[tuple[Cell, ...]](), 0
+    for place, member in enumerate(members, 1):
+        said, rows, found = await _cuts(ask, place, _request(member, given, past))
+        notes.append(f"cycle {place}: {said}")
+        cuts += rows if service else rows[:_MOST_CUTS]
+        cut_count += len(rows)
+        freshness = found.freshness if service else freshness
+        paths = [each.cycle_path for each in found.cuts if each.cycle_path]
+        if found.component.is_cycle:
+            shortest = cycle(min(paths, key=len)) if paths else None
+            cycles.append((place, found.component.size, shortest))
+    if service and found.HasField("component") and not cycles:
+        total, notes = 0, [f"{quoted(service)} was on no cycle"]
+    more = f"give a service, or a higher limit (at most {_MOST})"
+    return Answer(
+        [f"{counted(total, 'cycle')} in the graph as it was; alerts are kept only as they are now"],
+        [
+            Table("cycles", ("cycle", "services", "shortest_cycle"), cycles, total, more),
+            Table("cuts", ("cycle", *_CUT_COLUMNS), cuts, cut_count, "give a service of the cycle"),
+        ],
+        notes,
+        freshness=freshness,
+        counts={"cycles": total},
+    )
+
+
+def _request(member: str, given: Arguments, past: Consistency | None = None) -> SuggestCutsRequest:
+    return SuggestCutsRequest(service_id=member, sync_only=given["sync_only"], consistency=past)
 
 
 def _called(status: str) -> str:
@@ -86,27 +139,28 @@ async def _alerts(
 
 
 async def _cuts(
-    ask: Ask, alert: CircularDependencyAlert, *, sync_only: bool
-) -> tuple[str, list[tuple[Cell, ...]]]:
-    """Ask what to remove so that no cycle is left."""
-    request = SuggestCutsRequest(service_id=alert.cycle_path[0], sync_only=sync_only)
+    ask: Ask, label: Cell, request: SuggestCutsRequest
+) -> tuple[str, list[tuple[Cell, ...]], SuggestCutsResponse]:
+    """Ask what to remove so that no cycle is left: in a sentence, as rows, as answered."""
     try:
         found = await one(ask, "/depgraph.v1.AnalysisService/SuggestCuts", request, SuggestCutsResponse)
     except AskError as error:
         # The graph moves on while alerts are read, and giant components have too many cuts.
-        if error.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED}:
-            return f"no cuts: {error}", []
+        is_gone = error.code == grpc.StatusCode.NOT_FOUND and not request.HasField("consistency")
+        if is_gone or error.code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return f"no cuts: {error}", [], SuggestCutsResponse()
         raise
     if not found.cuts:
-        return "no cycle of synchronous calls" if sync_only else "the cycle is gone from the graph", []
+        gone = "no cycle of synchronous calls" if request.sync_only else "the cycle is gone from the graph"
+        return gone, [], found
     how = "proven minimum" if found.is_optimal else "cheaper ones may exist"
-    do = "remove or make asynchronous" if sync_only else "remove"
+    do = "remove or make asynchronous" if request.sync_only else "remove"
     said = (
         f"{do} {counted(len(found.cuts), 'call')} to break every cycle, cost {found.total_cost:.2f} ({how})"
     )
     rows: list[tuple[Cell, ...]] = [
         (
-            _id(alert),
+            label,
             Name(cut.source_service_id),
             Name(cut.target_service_id),
             _how(list(cut.dependencies)),
@@ -114,10 +168,10 @@ async def _cuts(
         )
         for cut in found.cuts
     ]
-    return said, rows
+    return said, rows, found
 
 
-_CUT_COLUMNS = ("alert", "caller", "callee", "calls", "cost")
+_CUT_COLUMNS = ("caller", "callee", "calls", "cost")
 
 
 def _how(dependencies: list[Dependency]) -> str:
@@ -171,6 +225,7 @@ CYCLES = Tool(
             "live",
         ),
         sync_only=flag("Cuts for cycles of synchronous calls only, which are the dangerous ones."),
+        as_of=past_time("The cycles of the graph as it was: 2h (before now) or RFC 3339. Without status."),
         limit=number("Alerts listed at most.", least=1, most=_MOST, default=5),
     ),
     _answer,

@@ -11,6 +11,7 @@ from server.web.mcp.arguments import KINDS, Arguments, arguments, choice, limit,
 from server.web.mcp.asking import Ask, one
 from server.web.mcp.naming import quoted
 from server.web.mcp.services import SERVICE_COLUMNS, service_cells
+from server.web.mcp.times import AS_OF, consistency
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_value
 
@@ -25,6 +26,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
         team=given.get("team", ""),
         kind=enum_value(ServiceKind, given.get("kind", "unspecified")),
         max_matches=given["limit"],
+        consistency=consistency(given),
     )
     found = await one(ask, "/depgraph.v1.GraphService/SearchServices", request, SearchServicesResponse)
     is_similar = any(match.match_kind == MATCH_KIND_SIMILAR for match in found.matches)
@@ -69,6 +71,7 @@ FIND_SERVICES = Tool(
         query=text("Piece of a name, in any case. Without it: every service, most critical first."),
         team=text("Only services of this team (exact name)."),
         kind=choice("Only services of this kind.", KINDS),
+        as_of=AS_OF,
         limit=limit("Services", default=20, most=_MOST),
     ),
     _answer,

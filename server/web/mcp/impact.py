@@ -34,6 +34,7 @@ from server.web.mcp.arguments import (
 )
 from server.web.mcp.asking import Ask
 from server.web.mcp.naming import path, quoted
+from server.web.mcp.times import AS_OF, consistency
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_value, enum_word
 
@@ -62,6 +63,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
         include_stale=given["include_stale"],
         filter=edge_filter(given),
         effective=True,
+        consistency=consistency(given),
     )
     wanted = _Wanted(given)
     summary, freshness, aliases = ImpactSummary(), Freshness(), list[ResolvedAlias]()
@@ -179,6 +181,7 @@ IMPACT = Tool(
         criticalities=several("List only services of these criticalities.", CRITICALITIES),
         max_hops=number("Longest path of calls; 0 = any.", least=0, most=_MOST_HOPS, default=0),
         **FILTERS,
+        as_of=AS_OF,
         limit=limit("Services", default=20, most=_MOST),
     ),
     _answer,

@@ -26,6 +26,7 @@ from server.web.mcp.arguments import (
 from server.web.mcp.asking import Ask, one
 from server.web.mcp.naming import quoted
 from server.web.mcp.services import CALL_COLUMNS, SERVICE_COLUMNS, call_cells, described, service_cells
+from server.web.mcp.times import AS_OF, consistency
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_value, enum_word, enum_words
 
@@ -43,6 +44,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
         include_stale=given["include_stale"],
         filter=edge_filter(given),
         max_services=given["limit"],
+        consistency=consistency(given),
     )
     if "team" in given:
         request.opened_groups.extend(_groups_of(given["team"], direction, given["hops"]))
@@ -141,6 +143,7 @@ NEIGHBOURHOOD = Tool(
         hops=number("How far.", least=1, most=_MOST_HOPS, default=1),
         team=text("List the services of this team before others."),
         **FILTERS,
+        as_of=AS_OF,
         limit=limit("Services", default=25, most=_MOST),
     ),
     _answer,

@@ -20,6 +20,7 @@ from server.web.mcp.asking import Ask, one
 from server.web.mcp.naming import path as path_label
 from server.web.mcp.naming import quoted
 from server.web.mcp.services import CALL_COLUMNS, call_cells
+from server.web.mcp.times import AS_OF, consistency
 from server.web.mcp.tool import Tool
 from server.words import counted, enum_word
 
@@ -43,6 +44,7 @@ async def _answer(ask: Ask, given: Arguments) -> Answer:
         include_stale=given["include_stale"],
         filter=edge_filter(given),
         effective=True,
+        consistency=consistency(given),
     )
     found = await one(ask, _METHOD, request, FindPathsResponse)
     summary = list(_summary(given, found)) if found.paths else [await _none(ask, given, request)]
@@ -134,6 +136,7 @@ PATHS = Tool(
         target=text("Name or alias of the last callee."),
         max_hops=number("Longest path; 0 = any.", least=0, most=_MOST_HOPS, default=0),
         **FILTERS,
+        as_of=AS_OF,
         limit=number("Paths at most.", least=1, most=_MOST, default=3),
     ),
     _answer,
