@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from server.store.embedded.sockets import running_url
 from tests.support.browser import PHONE, Troubles, chromium, new_page, settled, view
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import open_channel
 from tests.support.command import ROOT
 from tests.support.console_worlds import company_of_teams
 from tests.support.folders import open_folder
+from tests.support.past_shop import deploy
+from tests.support.plain_sql import connected
 from tests.support.required import required_package
 from tests.support.serving import serving
 
@@ -45,6 +48,7 @@ class World:
     name: str
     views: dict[str, str]
     seed: list[dict[str, Any]] | None = None
+    has_past: bool = False
     jaeger: Path | None = None
 
 
@@ -55,6 +59,7 @@ DOCS = {
     "console-phone": "shop-focus-phone",
     "console-map": "teams-map-light",
     "console-impact": "teams-impact-light",
+    "console-diff": "past-diff-light",
 }
 
 SAMPLE = {
@@ -70,6 +75,11 @@ SAMPLE = {
     "map-inside": "#/map/fulfilment",
     "status": "#/status",
     "unknown": "#/focus/no-such-service",
+}
+PAST = {
+    "focus": "#/focus/checkout?hops=2&as_of=30m",
+    "changes": "#/changes/checkout?since=30m",
+    "diff": "#/diff?from=30m",
 }
 COMPANY = {
     "start": "#/",
@@ -104,7 +114,11 @@ PACKAGES = {
 def worlds(jaeger: Path | None) -> list[World]:
     """List the graphs."""
     sample = json.loads((ROOT / "examples/online_shop.json").read_text())
-    found = [World("shop", SAMPLE, sample), World("teams", COMPANY, company_of_teams())]
+    found = [
+        World("shop", SAMPLE, sample),
+        World("past", PAST, sample, has_past=True),
+        World("teams", COMPANY, company_of_teams()),
+    ]
     return found if jaeger is None else [*found, World("packages", PACKAGES, jaeger=jaeger)]
 
 
@@ -126,6 +140,9 @@ async def served(world: World, folder: Path) -> AsyncIterator[str]:
             await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
             async with open_channel(calls) as channel:
                 await Stubs(channel).graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+        if world.has_past:
+            async with connected(running_url(folder / "data") or "") as connection:
+                await deploy(connection)
         yield url.rstrip("/")
         await running.stop()
 

@@ -126,7 +126,7 @@ async def test_the_first_tab_stop_leads_past_the_header(open_page: OpenPage) -> 
 async def test_an_unknown_view_lists_those_there_are(open_page: OpenPage) -> None:
     page = await open_page("#/nonsense")
     await page.get_by_role("heading", name="There is no such page").wait_for()
-    assert await page.locator("main").get_by_role("link").count() == 8
+    assert await page.locator("main").get_by_role("link").count() == 10
 
 
 @pytest.mark.parametrize("view", ["focus", "impact"])

@@ -35,6 +35,9 @@ async def stops(page: "Page") -> list[dict[str, Any]]:
     for _ in range(MOST_STOPS):
         await page.keyboard.press("Tab")
         stop = await page.evaluate(FOCUSED)
+        # A field for a time has several parts.
+        if found and stop is not None and stop["number"] == found[-1]["number"]:
+            continue
         if stop is None or any(stop["number"] == each["number"] for each in found):
             return found
         found.append(stop)

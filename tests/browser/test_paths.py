@@ -70,7 +70,7 @@ async def test_the_picture_asks_once_for_all_of_its_services(open_page: OpenPage
     await view(page, "#/paths/storefront?to=inventory&paths=10")
     # The paths name services; their criticality is looked up.
     await expect(page.locator("svg.picture .node:not(.unknown)")).to_have_count(len(names))
-    assert (asked.count("GetService"), asked.count("BatchTraverse")) == (1, 1)
+    assert (asked.count("GetNeighbourhood"), asked.count("BatchTraverse")) == (1, 1)
 
 
 async def test_where_there_is_no_path_the_other_way_is_offered(open_page: OpenPage) -> None:

@@ -26,6 +26,8 @@ import { signIn } from "./frame/sign_in.js";
 import { view as focus } from "./views/focus.js";
 import { view as impact } from "./views/impact.js";
 import { view as paths } from "./views/paths.js";
+import { view as changes } from "./views/changes.js";
+import { view as diff } from "./views/diff.js";
 import { view as cycles } from "./views/cycles.js";
 import { view as drift } from "./views/drift.js";
 import { view as sources } from "./views/sources.js";
@@ -49,6 +51,7 @@ import { view as status } from "./views/status.js";
  * @property {AbortSignal} signal aborted when the view is left; pass it to every call
  * @property {Session} session
  * @property {(text: string) => void} say tell what happened, for screen readers too
+ * @property {() => void} moved tell that the view has changed the address by itself
  */
 /**
  * @typedef {{changed?: () => void|Promise<void>}} Shown
@@ -63,7 +66,7 @@ import { view as status } from "./views/status.js";
  */
 
 /** @type {View[]} */
-const VIEWS = [focus, impact, paths, cycles, drift, sources, map, status];
+const VIEWS = [focus, impact, paths, cycles, changes, diff, drift, sources, map, status];
 const AGAIN_MS = 1_000;
 const LONGEST_AGAIN_MS = 10_000;
 const main = document.getElementById("main");
@@ -133,7 +136,13 @@ async function draw(root, signal) {
   top.at(route);
   const view = VIEWS.find(({ id }) => id === route.view);
   if (!view) return void root.append(...unknownView(route.view, VIEWS));
-  return view.show({ root, route, signal, session: me, say });
+  return view.show({ root, route, signal, session: me, say, moved });
+}
+
+// A view has changed its address by itself, and shows what it says.
+function moved() {
+  route = parse();
+  top.at(route);
 }
 
 async function mostCritical(signal) {

@@ -9,7 +9,7 @@ import { openHelp } from "./help.js";
 import { keepAsking } from "./upkeep.js";
 
 // Views about one service: a tab of theirs takes it along.
-const OF_A_SERVICE = ["focus", "impact", "paths"];
+const OF_A_SERVICE = ["focus", "impact", "paths", "changes"];
 // More are "100+".
 const MOST_ALERTS = 100;
 

@@ -4,10 +4,12 @@ import { ApiError } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { search } from "../lib/search.js";
+import { instant, second } from "../lib/times.js";
 import { words } from "../lib/words.js";
 import { chip } from "../parts/chip.js";
 import { copyButton } from "../parts/copy.js";
 import { nameText } from "../parts/names.js";
+import { isBeyondHistory, waysOut } from "../parts/no_history.js";
 
 const FIRST_COMMANDS = [
   ["A file of Jaeger, Kiali, Backstage, Kubernetes, OpenTelemetry or depgraph", "depgraph import FILE"],
@@ -89,6 +91,7 @@ export function failed(error, route, session, again) {
   if (error.code === "permission_denied") return denied(error, session);
   if (error.code === "unauthenticated") return signedOut(again);
   if (isAway(error)) return away(error, again);
+  if (isBeyondHistory(error)) return beyondHistory(error);
   const fields = error.fields.map(({ field, description }) =>
     h("li", {}, h("code", {}, field), ` ${description}`),
   );
@@ -112,6 +115,14 @@ function away(error, again) {
     h("p", { class: "warning", role: "status" }, error.message),
     h("p", {}, isWarming ? "It reads the graph into memory. " : "", "This page comes back by itself."),
     h("p", {}, againButton(again)),
+  ];
+}
+
+function beyondHistory(error) {
+  return [
+    h("h1", {}, "The history does not reach back to then"),
+    h("p", { class: "failed", role: "alert" }, error.message),
+    waysOut(error),
   ];
 }
 
@@ -152,9 +163,16 @@ function notFound(error, route) {
   return [
     h("h1", {}, "Not found"),
     h("p", { class: "failed", role: "alert" }, error.message),
+    route.params.as_of &&
+      h(
+        "p",
+        {},
+        `This is the graph as of ${second(instant("as_of", route.params.as_of))}. `,
+        h("a", { href: format(route.view, route.name, { ...route.params, as_of: "" }) }, "Look at now"),
+      ),
     places,
     h("p", {}, h("a", { href: "#/" }, "Go to the start")),
-  ];
+  ].filter(Boolean);
 }
 
 /** Names like those in the address, each a link to the same view. */

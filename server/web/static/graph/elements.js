@@ -1,7 +1,7 @@
 // The SVG elements of a picture: nodes and edges.
 
 import { s } from "../lib/dom.js";
-import { mark, outline, word } from "./marks.js";
+import { changeSign, mark, outline, word } from "./marks.js";
 import { cut, widthOf } from "./text.js";
 
 const NAME = 12;
@@ -61,7 +61,7 @@ export function nodeElement({ node, x, y, width, height }, density, name) {
   return s(
     "g",
     {
-      class: `node ${node.kind} ${word(node.criticality)} kind-${kind}${node.isCenter ? " center" : ""}`,
+      class: classesOf(node, kind),
       transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`,
       tabindex: "-1",
       role: "button",
@@ -69,11 +69,19 @@ export function nodeElement({ node, x, y, width, height }, density, name) {
     },
     s("title", {}, `${node.label}${node.team ? `\n${node.team}` : ""}${node.note ? `\n${node.note}` : ""}`),
     outline(kind, width, height),
-    s("g", { transform: `translate(${left - 13},${height / 2 + lower})` }, mark(node.criticality)),
+    !node.isBare &&
+      s("g", { transform: `translate(${left - 13},${height / 2 + lower})` }, mark(node.criticality)),
     text("name", line + lower, NAME, node.label, room - trailing(node, density), weight),
     under && text("under", height / 2 + 8.5, SMALL, under, room),
     aside,
+    node.change && changeSign(node.change, { x: 0, y: 0 }),
   );
+}
+
+function classesOf(node, kind) {
+  const { isCenter, change } = node;
+  const own = ["node", node.kind, word(node.criticality), `kind-${kind}`];
+  return [...own, isCenter && "center", change && `change-${change}`].filter(Boolean).join(" ");
 }
 
 /**
@@ -90,6 +98,7 @@ export function edgeElement({ edge, line, arrow, middle, label, isWithin }) {
   if (edge.isCyclic) classes.push("cyclic");
   if (edge.isMarked) classes.push("marked");
   if (isWithin) classes.push("within");
+  if (edge.change) classes.push(`change-${edge.change}`);
   if (edge.count > 1) classes.push(`thick-${Math.min(4, Math.ceil(Math.log10(edge.count + 1)))}`);
   return s(
     "g",
@@ -99,6 +108,7 @@ export function edgeElement({ edge, line, arrow, middle, label, isWithin }) {
     s("path", { class: "head", d: arrow }),
     edge.isCyclic && cycleMark(middle),
     edge.isStale && staleMark(middle),
+    edge.change && changeSign(edge.change, middle),
     edge.count > 1 && label && callsText(edge.count, label),
   );
 }

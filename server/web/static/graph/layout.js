@@ -19,13 +19,16 @@ import { spread } from "./spread.js";
  * @property {number} [count] of services in a group
  * @property {string} [team]
  * @property {boolean} [isCenter]
+ * @property {"added"|"removed"|"changed"} [change] in a difference
+ * @property {boolean} [isBare] nothing but its name is known here
  * @property {string} [note] more words for its accessible name
  */
 /**
  * @typedef {Object} Edge
  * @property {string} source calls
  * @property {string} target is called
- * @property {"sync"|"async"|"mixed"|"unknown"} mode
+ * @property {"sync"|"async"|"mixed"|"unknown"|""} mode "" in a difference, which has `change` instead
+ * @property {"added"|"removed"|"changed"} [change]
  * @property {string} [criticality] of the dependency
  * @property {number} [count] of calls that the edge stands for
  * @property {boolean} [isStale]

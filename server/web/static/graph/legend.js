@@ -3,7 +3,7 @@
 import { h, s } from "../lib/dom.js";
 import { count, CRITICALITIES } from "../lib/words.js";
 import { cycleMark, staleMark } from "./elements.js";
-import { mark, outline, word } from "./marks.js";
+import { changeSign, mark, outline, word } from "./marks.js";
 
 const KINDS = ["service", "database", "queue", "gateway", "external"];
 const MODES = {
@@ -11,6 +11,12 @@ const MODES = {
   async: "asynchronous",
   mixed: "some of both",
   unknown: "mode unknown",
+};
+
+const CHANGES = {
+  added: "added: solid",
+  removed: "removed: dashed",
+  changed: "other values: dotted",
 };
 
 /**
@@ -26,6 +32,7 @@ const MODES = {
  * @property {boolean} [cyclic]
  * @property {string} [marked] mode of the calls that the picture is about, if it marks some
  * @property {boolean} [counted]
+ * @property {string[]} [changes] of a difference
  * @property {string} [bounded] how many arrows are drawn, if not all
  */
 
@@ -35,9 +42,10 @@ export function usesOf({ nodes, edges, allEdges }) {
   const kindOf = (node) => (word(node.serviceKind) === "unknown" ? "service" : word(node.serviceKind));
   const soft = (edge) => ["soft", "degraded"].includes(word(edge.criticality));
   return {
-    criticalities: [...new Set(nodes.map((node) => word(node.criticality)))],
+    criticalities: [...new Set(nodes.filter((node) => !node.isBare).map((node) => word(node.criticality)))],
     kinds: [...new Set(services.map(kindOf))],
     modes: [...new Set(edges.map((edge) => edge.mode))],
+    changes: [...new Set([...nodes, ...edges].map((each) => each.change))],
     groups: services.length < nodes.length,
     soft: edges.some(soft),
     hard: edges.some((edge) => edge.criticality && !soft(edge)),
@@ -64,6 +72,9 @@ export function legend(uses, about = "marked") {
     uses.kinds.length > 1 && used(KINDS, uses.kinds).map((each) => entry(shape(each), each)),
     uses.groups && entry(shape("group"), "group of services; click opens it"),
     used(Object.keys(MODES), uses.modes).map((each) => entry(line(each), MODES[each])),
+    used(Object.keys(CHANGES), uses.changes).map((each) =>
+      entry(line(`change-${each}`, changeSign(each, { x: 15, y: 9 })), CHANGES[each]),
+    ),
     uses.soft && entry(line("sync soft"), "hollow head: the caller goes on without, or with less"),
     uses.cyclic && entry(line("cyclic", cycleMark({ x: 15, y: 9 })), "on a cycle"),
     uses.marked && entry(line(`${uses.marked} marked${uses.cyclic ? " cyclic" : ""}`), `thick: ${about}`),

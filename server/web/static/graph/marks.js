@@ -39,6 +39,28 @@ export function mark(criticality) {
   return s("path", { class: `mark ${level}`, d: shapes[level] || shapes.unknown });
 }
 
+const SIGNS = {
+  added: "M-3.5,0H3.5M0,-3.5V3.5",
+  removed: "M-3.5,0H3.5",
+  changed: "M-3.5,1Q-1.8,-2.5 0,0T3.5,-1",
+};
+
+/**
+ * Draw the sign of a difference: plus, minus, or a wave for what has other values.
+ *
+ * @param {"added"|"removed"|"changed"} change
+ * @param {{x: number, y: number}} at
+ * @returns {SVGElement}
+ */
+export function changeSign(change, { x, y }) {
+  return s(
+    "g",
+    { class: `sign sign-${change}`, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` },
+    s("circle", { r: 6.5 }),
+    s("path", { d: SIGNS[change] }),
+  );
+}
+
 /**
  * Draw the outline of a kind, its left top corner at 0,0.
  *

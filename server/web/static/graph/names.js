@@ -27,8 +27,9 @@ export function names(picture) {
     add(edge.source, "calls", edge.target, edge);
     add(edge.target, "called by", edge.source, edge);
   }
-  const told = ({ way, other, edge }) =>
-    `${way} ${labels.get(other)} ${MODES[edge.mode] || MODES.unknown}${edge.isStale ? ", stale" : ""}`;
+  const how = ({ mode, change, isStale }) =>
+    change ? `(${change})` : `${MODES[mode] || MODES.unknown}${isStale ? ", stale" : ""}`;
+  const told = ({ way, other, edge }) => `${way} ${labels.get(other)} ${how(edge)}`;
   return new Map(
     picture.nodes.map((node) => {
       const own = calls.get(node.id) || [];
@@ -49,11 +50,12 @@ function facts(node) {
   const hops = Math.abs(node.column || 0);
   return [
     node.kind === "service" ? null : `group of ${Number(node.count || 0).toLocaleString("en-US")} services`,
-    level === "unknown" ? "criticality unknown" : level,
+    node.isBare ? null : level === "unknown" ? "criticality unknown" : level,
     kind === "unknown" || kind === "service" ? null : kind,
     node.kind === "service" && node.team ? `team ${node.team}` : null,
     node.isCenter ? "in focus" : null,
     hops ? `${hops} ${hops === 1 ? "hop" : "hops"} ${node.column < 0 ? "upstream" : "downstream"}` : null,
+    node.change || null,
     node.note || null,
   ].filter(Boolean);
 }

@@ -1,5 +1,8 @@
 // The address of a view: #/VIEW/NAME?KEY=VALUE. Every state worth sharing is in it.
 
+// Views that show the graph of a time: links between them keep it.
+const TIMED = ["focus", "impact", "paths"];
+
 /**
  * @typedef {{view: string, name: string, params: Object<string, string>}} Route
  */
@@ -17,7 +20,8 @@ export function parse(hash = location.hash) {
 }
 
 /**
- * Write an address; parameters that are "", null, undefined or false are left out.
+ * Write an address; parameters that are "", null, undefined or false are left out. Between views of the
+ * graph of a time it has the time of this address, unless `params` says another.
  *
  * @param {string} view
  * @param {string} [name]
@@ -25,9 +29,15 @@ export function parse(hash = location.hash) {
  * @returns {string} "#/focus/checkout?hops=2"
  */
 export function format(view, name = "", params = {}) {
-  const given = Object.entries(params).filter(([, value]) => value || value === 0);
+  const given = Object.entries({ ...kept(view), ...params }).filter(([, value]) => value || value === 0);
   const query = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
   return `#/${view}${name ? `/${encodeURIComponent(name)}` : ""}${query ? `?${query}` : ""}`;
+}
+
+function kept(view) {
+  if (!TIMED.includes(view) || !location.hash.includes("as_of=")) return {};
+  const now = parse();
+  return TIMED.includes(now.view) ? { as_of: now.params.as_of } : {};
 }
 
 function decoded(text) {

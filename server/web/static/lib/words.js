@@ -8,6 +8,8 @@ const lower = (prefix) => (value) =>
 
 /** Words for enums: `words.criticality("CRITICALITY_HIGH")` is "high"; unset is "". */
 export const words = {
+  backoff: lower(/^BACKOFF_STRATEGY_/),
+  cycleChange: lower(/^CYCLE_CHANGE_KIND_/),
   alertStatus: lower(/^ALERT_STATUS_/),
   criticality: lower(/^CRITICALITY_/),
   dependencyCriticality: lower(/^DEPENDENCY_CRITICALITY_/),

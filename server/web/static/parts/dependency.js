@@ -21,13 +21,16 @@ const FIELDS = {
 /**
  * @param {any} dependency EffectiveDependency
  * @param {string} other the service at its other end
- * @param {{attributes: object, signal: AbortSignal}} options attributes of the <details>
+ * @param {{attributes: object, signal: AbortSignal, past?: {consistency?: object}}} options attributes of
+ *   the <details>; past: as of when, if not now
  * @returns {HTMLElement}
  */
-export function dependencyItem(dependency, other, { attributes, signal }) {
+export function dependencyItem(dependency, other, { attributes, signal, past = {} }) {
   const reports = h("div", { class: "panel-reports" });
   const toggled = (event) => {
     attributes.ontoggle?.(event);
+    // What each source reports is read from the database, which has it as it is now.
+    if (past.consistency) return;
     if (event.target.open && !reports.firstChild) fillReports(reports, dependency, signal);
   };
   return h(
@@ -56,7 +59,10 @@ function brief(dependency) {
 }
 
 function provenance(dependency) {
-  const rows = (dependency.provenance || []).map(({ field, discoverySource }) => {
+  const fields = dependency.provenance || [];
+  // Answers about the past have no times of observation.
+  const known = fields.filter(({ field }) => field !== "last_observed_time" || dependency.lastObservedTime);
+  const rows = known.map(({ field, discoverySource }) => {
     const [label, read] = FIELDS[field] || [field, () => ""];
     return h(
       "tr",

@@ -3,6 +3,7 @@
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { serviceLink } from "./names.js";
+import { isBeyondHistory, waysOut } from "./no_history.js";
 
 const MOST = 8;
 
@@ -16,6 +17,7 @@ const MOST = 8;
  */
 export async function failure(error, { names = [], link, signal } = {}) {
   const shown = h("div", { class: "failed", role: "alert" }, h("p", {}, error.message));
+  if (isBeyondHistory(error)) shown.append(waysOut(error));
   if (error.reason !== "SERVICE_NOT_FOUND") return shown;
   for (const missing of names) {
     const found = await similar(missing, signal);

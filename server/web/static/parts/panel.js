@@ -3,6 +3,7 @@
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
+import { second } from "../lib/times.js";
 import { count, counted, words } from "../lib/words.js";
 import { asking } from "./asking.js";
 import { chip } from "./chip.js";
@@ -20,18 +21,19 @@ const MOST_WRITES = 10;
  * @param {Object} options
  * @param {string} options.serviceId
  * @param {string} options.inFocus the service whose view this is
+ * @param {{consistency?: object}} [options.past] as of when; empty = now
  * @param {AbortSignal} options.signal
  * @returns {{root: HTMLElement, changed: () => void}} `changed` looks again, and keeps what is open
  */
-export function panel({ serviceId, inFocus, signal }) {
+export function panel({ serviceId, inFocus, past = {}, signal }) {
   const root = h("div", { class: "panel" }, h("p", { class: "soft" }, "…"));
   // What a reader has opened stays open.
   const opened = new Set();
   const look = asking({
     place: root,
     signal,
-    ask: (own) => gathered(serviceId, own),
-    show: (found) => root.replaceChildren(...sections(found, { opened, signal, inFocus })),
+    ask: (own) => (past.consistency ? gatheredOfThen(serviceId, past, own) : gathered(serviceId, own)),
+    show: (found) => root.replaceChildren(...sections(found, { opened, signal, inFocus, past })),
     fail: (error) => failure(error),
   });
   void look.look();
@@ -53,6 +55,18 @@ async function gathered(serviceId, signal) {
   return { ...found, component: component.component, alerts: await alertsOf(component, alerts, signal) };
 }
 
+// Aliases, alerts and writes are kept as they are now alone.
+async function gatheredOfThen(serviceId, past, signal) {
+  const near = { serviceId, maxDepth: 1, includeStale: true, maxServices: MOST_DEPENDENCIES, ...past };
+  const around = (direction) => call("GraphService/GetNeighbourhood", { ...near, direction }, signal);
+  const [callers, callees, { component }] = await Promise.all([
+    around("DIRECTION_UPSTREAM"),
+    around("DIRECTION_DOWNSTREAM"),
+    call("GraphService/GetComponent", { serviceId, pageSize: 1, ...past }, signal),
+  ]);
+  return { service: callers.center, callers, callees, component, aliases: [], alerts: null };
+}
+
 // Of a very large component an alert lists only the first members: they find it.
 async function alertsOf({ component }, { alerts = [] }, signal) {
   if (alerts.length || !component.isCycle) return alerts;
@@ -61,7 +75,7 @@ async function alertsOf({ component }, { alerts = [] }, signal) {
   return (await call("AlertService/ListAlerts", { serviceId: first }, signal)).alerts || [];
 }
 
-function sections(found, { opened, signal, inFocus }) {
+function sections(found, { opened, signal, inFocus, past }) {
   const { service, callers, callees, component, alerts } = found;
   const name = service.serviceId;
   const keep = (key) => ({
@@ -78,14 +92,16 @@ function sections(found, { opened, signal, inFocus }) {
       h("a", { href: format("paths", name) }, "Paths from it"),
       h("a", { href: format("paths", "", { to: name }) }, "Paths to it"),
       h("a", { href: format("cycles") }, "Cycles"),
+      h("a", { href: format("changes", name) }, "What changed"),
     ),
+    past.consistency && h("p", { class: "soft" }, `As of ${second(past.consistency.asOf)}.`),
     fields(found),
-    alertPart(component, alerts),
-    dependencies("Callers", "callers", callers, { keep, signal }),
-    dependencies("Callees", "callees", callees, { keep, signal }),
+    alerts ? alertPart(component, alerts) : cyclePart(component),
+    dependencies("Callers", "callers", callers, { keep, signal, past }),
+    dependencies("Callees", "callees", callees, { keep, signal, past }),
     metadata(service.metadata, keep("metadata")),
-    writes(keep("writes"), signal),
-  ];
+    alerts && writes(keep("writes"), signal),
+  ].filter(Boolean);
 }
 
 function fields({ service, aliases }) {
@@ -100,7 +116,10 @@ function fields({ service, aliases }) {
     ],
     ["Made by", service.discovered ? "discovery" : "a person"],
     ["Created", moment(service.createTime)],
-    ["Changed", service.updateTime === service.createTime ? null : moment(service.updateTime)],
+    [
+      "Changed",
+      !service.updateTime || service.updateTime === service.createTime ? null : moment(service.updateTime),
+    ],
     ["ID", h("code", {}, service.id)],
   ];
   return h(
@@ -112,9 +131,19 @@ function fields({ service, aliases }) {
   );
 }
 
+function cyclePart(component) {
+  return h("p", { class: component.isCycle ? "note" : "soft" }, cycleSentence(component));
+}
+
+function cycleSentence({ isCycle, size = 0 }) {
+  return isCycle
+    ? `On a cycle: one of ${counted(size, "service")} that all reach one another.`
+    : "On no cycle.";
+}
+
 function alertPart(component, alerts) {
   const unresolved = alerts.filter((alert) => alert.status !== "ALERT_STATUS_RESOLVED");
-  if (!component.isCycle && !unresolved.length) return h("p", { class: "soft" }, "On no cycle.");
+  if (!component.isCycle && !unresolved.length) return cyclePart(component);
   const link = (alert) =>
     h(
       "li",
@@ -128,13 +157,13 @@ function alertPart(component, alerts) {
     "div",
     { class: "note panel-alert" },
     component.isCycle
-      ? `On a cycle: one of ${counted(component.size || 0, "service")} that all reach one another.`
+      ? cycleSentence(component)
       : "Its cycle is gone, but an alert is not resolved yet.",
     unresolved.length ? h("ul", {}, unresolved.map(link)) : h("p", {}, "No alert is open for it."),
   );
 }
 
-function dependencies(title, key, answer, { keep, signal }) {
+function dependencies(title, key, answer, { keep, signal, past }) {
   const upstream = key === "callers";
   const all = (upstream ? answer.upstreamCount : answer.downstreamCount) || 0;
   const shown = answer.dependencies || [];
@@ -151,7 +180,7 @@ function dependencies(title, key, answer, { keep, signal }) {
     // A stale one that is listed says so itself.
     all > own.length && h("p", { class: "soft" }, "Stale ones included."),
     own.map((each) =>
-      dependencyItem(each, other(each), { attributes: keep(`${key} ${other(each)}`), signal }),
+      dependencyItem(each, other(each), { attributes: keep(`${key} ${other(each)}`), signal, past }),
     ),
     all > own.length && h("p", { class: "soft" }, `The ${count(own.length)} most critical of ${count(all)}.`),
   );

@@ -3,10 +3,13 @@
 import { draw } from "../graph/draw.js";
 import { legend, usesOf } from "../graph/legend.js";
 import { call } from "../lib/api.js";
+import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
+import { pastOf } from "../lib/times.js";
 import { counted } from "../lib/words.js";
 import { asking } from "../parts/asking.js";
 import { nodeId, pictureOf } from "../parts/neighbourhood.js";
+import { isBeyondHistory, waysOut } from "../parts/no_history.js";
 import { panel } from "../parts/panel.js";
 import { close, commandOf, HOPS, open, requestOf } from "./focus/address.js";
 import { frame, openGroups, tools } from "./focus/frame.js";
@@ -53,6 +56,7 @@ class Focus {
     this.params = { ...context.route.params };
     this.parts = frame(this.params, hops, {
       onchange: (changed) => this.change({ ...this.params, ...changed }),
+      ontime: (asOf) => this.changeTime(asOf),
       onlist: () => this.fillList(),
     });
     context.root.append(this.parts.whole);
@@ -65,7 +69,8 @@ class Focus {
       show: (answer) => this.refill(answer),
       fail: (error) => {
         this.parts.trouble.hidden = false;
-        return `The picture is not up to date: ${error.message}`;
+        const ways = isBeyondHistory(error) ? waysOut(error) : "";
+        return h("div", {}, `The picture is not that of the address: ${error.message} `, ways);
       },
     });
   }
@@ -83,6 +88,8 @@ class Focus {
     this.answer = answer;
     const picture = pictureOf(answer);
     this.parts.head.replaceChildren(title(answer.center), summary(answer, requestOf(this.route)));
+    this.parts.then.at(this.route);
+    this.parts.then.found(answer.freshness);
     this.paint(picture);
     this.parts.legend.replaceChildren(legend(usesOf(picture)));
     this.parts.opened.replaceChildren(
@@ -128,12 +135,14 @@ class Focus {
 
   look(name) {
     this.drawing.choose(nodeId(name));
-    if (this.looked === name) return;
-    this.looked = name;
+    const past = pastOf(this.params);
+    const looked = JSON.stringify([name, past]);
+    if (this.looked === looked) return;
+    this.looked = looked;
     this.leavePanel?.abort();
     this.leavePanel = new AbortController();
     const signal = AbortSignal.any([this.context.signal, this.leavePanel.signal]);
-    this.panel = panel({ serviceId: name, inFocus: this.name, signal });
+    this.panel = panel({ serviceId: name, inFocus: this.name, past, signal });
     this.parts.side.replaceChildren(this.panel.root);
   }
 
@@ -141,6 +150,20 @@ class Focus {
   change(params) {
     this.params = params;
     history.pushState(null, "", format("focus", this.name, params));
+    return this.moved();
+  }
+
+  // Who looks for a time by the slider goes back to where they began, not through all they saw.
+  changeTime(asOf) {
+    const params = { ...this.params, as_of: asOf };
+    if (!asOf || !this.params.as_of) return this.change(params);
+    this.params = params;
+    history.replaceState(history.state, "", format("focus", this.name, params));
+    return this.moved();
+  }
+
+  moved() {
+    this.context.moved();
     performance.mark("focus:asked");
     return this.ask();
   }
@@ -153,6 +176,8 @@ class Focus {
   }
 
   changed() {
+    // The past stays as it was.
+    if (this.params.as_of) return;
     this.question.changed();
     this.panel.changed();
   }

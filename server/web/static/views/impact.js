@@ -3,12 +3,14 @@
 import { stream } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
+import { pastOf } from "../lib/times.js";
 import { asking } from "../parts/asking.js";
 import { beginnings, failure, waiting } from "../parts/failure.js";
 import { numberField } from "../parts/fields.js";
 import { filterOf, filters } from "../parts/filters.js";
 import { serviceLink } from "../parts/names.js";
 import { picker } from "../parts/picker.js";
+import { thenNote } from "../parts/then.js";
 import { ImpactAnswer } from "./impact/answer.js";
 
 const FILTERS = ["modes", "criticalities", "stale", "confidence"];
@@ -45,6 +47,7 @@ export const view = {
 async function impact({ name, params: given }, signal, page, asked) {
   const params = { ...given };
   const place = h("div", { class: "answer" });
+  const then = thenNote({ view: "impact", name, params });
   let shown = null;
   let last = null;
   let most = FIRST;
@@ -57,7 +60,7 @@ async function impact({ name, params: given }, signal, page, asked) {
     }),
     filters({ params, fields: FILTERS, onchange: (changed) => change({ ...changed, hops: params.hops }) }),
   );
-  page.append(place);
+  page.append(then.element, place);
 
   async function ask(own, isQuiet) {
     const request = requestOf(name, params);
@@ -72,6 +75,7 @@ async function impact({ name, params: given }, signal, page, asked) {
 
   function show(answer) {
     last = answer;
+    if (answer.freshness) then.found(answer.freshness);
     shown ||= new ImpactAnswer({ place, params, question: requestOf(name, params), signal, onall: readAll });
     shown.update(answer);
   }
@@ -90,6 +94,7 @@ async function impact({ name, params: given }, signal, page, asked) {
   function change(changed) {
     for (const key of ASKED) params[key] = changed[key];
     history.replaceState(history.state, "", format("impact", name, params));
+    then.at({ view: "impact", name, params });
     forget();
     return look.look();
   }
@@ -103,6 +108,8 @@ async function impact({ name, params: given }, signal, page, asked) {
 
   forget();
   await look.look();
+  // The past stays as it was.
+  if (params.as_of) return {};
   return {
     changed() {
       look.changed();
@@ -118,7 +125,7 @@ function questionOf(params) {
 function requestOf(serviceId, params) {
   // Hops of a whole analysis are bounded otherwise than those of a picture.
   const { filter, includeStale } = filterOf({ ...params, hops: "" });
-  return { serviceId, maxHops: Number(params.hops) || 0, includeStale, filter };
+  return { serviceId, maxHops: Number(params.hops) || 0, includeStale, filter, ...pastOf(params) };
 }
 
 async function summaryOf(request, signal) {
@@ -140,6 +147,7 @@ async function answerOf(request, counted, most, signal, onpart) {
   for await (const part of stream("AnalysisService/AnalyzeImpact", request, signal)) {
     // Of the snapshot that the services come from.
     if (part.summary) answer.summary = part.summary;
+    if (part.freshness) answer.freshness = part.freshness;
     for (const service of part.services || []) {
       if (answer.services.length >= most || names > MAX_NAMES) {
         // Who leaves the stream spares the server the rest.

@@ -3,12 +3,14 @@
 import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
+import { pastOf } from "../lib/times.js";
 import { asking } from "../parts/asking.js";
 import { beginnings, failure, waiting } from "../parts/failure.js";
 import { checkField, numberField } from "../parts/fields.js";
 import { filterOf, filters } from "../parts/filters.js";
 import { serviceLink } from "../parts/names.js";
 import { picker } from "../parts/picker.js";
+import { thenNote } from "../parts/then.js";
 import { PathsAnswer } from "./paths/answer.js";
 import { auditSection } from "./paths/audit.js";
 
@@ -40,8 +42,10 @@ export const view = {
     root.append(page);
     if (!from || !params.to) await begin(page, from, params, signal);
     const found = from && params.to ? await paths(route, signal, page, asked) : null;
-    const audit = from ? auditSection({ serviceId: from, signal }) : null;
+    const audit = from ? auditSection({ serviceId: from, past: pastOf(params), signal }) : null;
     if (audit) page.append(audit.element);
+    // The past stays as it was.
+    if (params.as_of) return {};
     return {
       changed() {
         found?.changed();
@@ -73,6 +77,7 @@ async function begin(page, from, params, signal) {
 async function paths({ name: from, params: given }, signal, page, asked) {
   const params = { ...given };
   const place = h("div", { class: "answer" });
+  const then = thenNote({ view: "paths", name: from, params });
   let shown = null;
   const look = asking({ place, signal, ask, show, fail });
   asked.append(
@@ -98,13 +103,14 @@ async function paths({ name: from, params: given }, signal, page, asked) {
       onchange: (changed) => change({ ...params, ...filtersOf(changed) }),
     }),
   );
-  page.append(place);
+  page.append(then.element, place);
 
   function ask(own) {
     return answerOf(requestOf(from, params), own);
   }
 
   function show(answer) {
+    then.found(answer.freshness);
     shown ||= new PathsAnswer({ place, params, question: requestOf(from, params), signal });
     shown.update(answer);
   }
@@ -122,6 +128,7 @@ async function paths({ name: from, params: given }, signal, page, asked) {
     for (const key of ASKED) params[key] = changed[key];
     params.path = "";
     history.replaceState(history.state, "", format("paths", from, params));
+    then.at({ view: "paths", name: from, params });
     forget();
     return look.look();
   }
@@ -154,13 +161,15 @@ function requestOf(sourceServiceId, params) {
     includeStale,
     effective: params.sources !== "each",
     filter,
+    ...pastOf(params),
   };
 }
 
 /** Ask; where there is no path, ask for the other direction too, to say whether that has one. */
 async function answerOf(request, signal) {
-  const { paths: found = [], truncated } = await call("AnalysisService/FindPaths", request, signal);
-  if (found.length) return { paths: found, truncated };
+  const answer = await call("AnalysisService/FindPaths", request, signal);
+  const { paths: found = [], truncated, freshness } = answer;
+  if (found.length) return { paths: found, truncated, freshness };
   const { sourceServiceId, targetServiceId } = request;
   const back = {
     ...request,
@@ -169,5 +178,5 @@ async function answerOf(request, signal) {
     maxPaths: 1,
   };
   const reverse = await call("AnalysisService/FindPaths", back, signal);
-  return { paths: [], truncated, reverse: reverse.paths?.[0] || null };
+  return { paths: [], truncated, freshness, reverse: reverse.paths?.[0] || null };
 }

@@ -2,6 +2,7 @@
 
 import { ApiError } from "../../lib/api.js";
 import { commandLine } from "../../lib/shell.js";
+import { asOfOption, pastOf } from "../../lib/times.js";
 import { filterOf } from "../../parts/filters.js";
 
 export const HOPS = "1";
@@ -27,6 +28,7 @@ export function requestOf({ name, params }) {
     ...filterOf(params),
     maxServices: most,
     ...(openedGroups.length ? { openedGroups } : {}),
+    ...pastOf(params),
   };
 }
 
@@ -38,6 +40,7 @@ export function requestOf({ name, params }) {
  */
 export function commandOf(route) {
   const { params, name } = route;
+  const request = requestOf(route);
   const each = (option, text) => (text ? text.split(",").flatMap((value) => [option, value]) : []);
   const given = [
     ...["depgraph", "around", "--hops", params.hops || HOPS, "--top", params.most || MOST],
@@ -47,8 +50,9 @@ export function commandOf(route) {
     ...each("--min-confidence", params.confidence),
     ...(params.stale ? ["--include-stale"] : []),
     ...openedOf(params).flatMap(({ team }) => (team ? ["--open", team] : [])),
+    ...asOfOption(request),
   ];
-  return { command: commandLine(given, [name]), method: METHOD, request: requestOf(route) };
+  return { command: commandLine(given, [name]), method: METHOD, request };
 }
 
 /**

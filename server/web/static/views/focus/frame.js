@@ -5,6 +5,8 @@ import { h } from "../../lib/dom.js";
 import { count, counted } from "../../lib/words.js";
 import { copyBar } from "../../parts/copy.js";
 import { filters } from "../../parts/filters.js";
+import { thenNote } from "../../parts/then.js";
+import { timeBar } from "../../parts/time_bar.js";
 import { groupName } from "../../parts/neighbourhood.js";
 import { commandOf, MOST, openedOf } from "./address.js";
 
@@ -17,6 +19,7 @@ let isSideHidden = false;
  * @typedef {Object} Frame
  * @property {HTMLElement} whole
  * @property {HTMLElement} head
+ * @property {ReturnType<import("../../parts/then.js").thenNote>} then
  * @property {HTMLElement} opened
  * @property {HTMLElement} trouble
  * @property {HTMLElement} room of the picture
@@ -24,17 +27,19 @@ let isSideHidden = false;
  * @property {HTMLElement} legend
  * @property {HTMLElement} tools
  * @property {HTMLElement} list
+ * @property {(asOf?: string) => void} showTime
  */
 
 /**
  * @param {Object<string, string>} params of the address
  * @param {string} hops in force
- * @param {{onchange: (changed: Object<string, string>) => void, onlist: () => void}} act onchange gets
- *   those params that a control has
+ * @param {{onchange: (changed: Object<string, string>) => void, ontime: (asOf: string) => void,
+ *   onlist: () => void}} act onchange gets those params that a control has
  * @returns {Frame}
  */
-export function frame(params, hops, { onchange, onlist }) {
+export function frame(params, hops, { onchange, ontime, onlist }) {
   const parts = {
+    then: thenNote({ view: "focus", name: "", params }),
     head: h("div", { class: "focus-head" }),
     tools: h("div", { class: "row focus-tools" }),
     opened: h("div", { class: "row focus-opened" }),
@@ -52,6 +57,7 @@ export function frame(params, hops, { onchange, onlist }) {
     most(params.most || String(MOST), (value) => onchange({ most: value })),
     parts.tools,
   );
+  const time = timeBar({ asOf: params.as_of, onchange: ontime });
   const picture = h("div", { class: "focus-picture" }, parts.room, parts.legend);
   const stage = h("div", { class: "focus-stage" }, picture, parts.side);
   const whole = h(
@@ -59,12 +65,14 @@ export function frame(params, hops, { onchange, onlist }) {
     { class: "focus" },
     parts.head,
     controls,
+    time.element,
+    parts.then.element,
     parts.opened,
     parts.trouble,
     stage,
     parts.list,
   );
-  return { ...parts, whole };
+  return { ...parts, whole, showTime: time.show };
 }
 
 function most(chosen, onpick) {

@@ -3,6 +3,7 @@
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
+import { asOfOption } from "../../lib/times.js";
 import { count, criticalityRank, words } from "../../lib/words.js";
 import { refill } from "../../parts/asking.js";
 import { filterOptions, strengthMark, strengthRank } from "../../parts/calls.js";
@@ -223,7 +224,9 @@ export class ImpactAnswer {
   }
 }
 
-function commandOf({ serviceId, maxHops, filter, includeStale }) {
+function commandOf(question) {
+  const { serviceId, maxHops, filter, includeStale } = question;
   const hops = maxHops ? ["--max-hops", maxHops] : [];
-  return commandLine(["depgraph", "impact", ...hops, ...filterOptions(filter, includeStale)], [serviceId]);
+  const options = [...hops, ...filterOptions(filter, includeStale), ...asOfOption(question)];
+  return commandLine(["depgraph", "impact", ...options], [serviceId]);
 }

@@ -70,6 +70,7 @@ async function pathsOf(found, question, signal) {
     includeStale: question.includeStale,
     effective: question.effective,
     filter: question.filter,
+    consistency: question.consistency,
   };
   const strong = { ...request, filter: { ...question.filter, criticalities: strongEnough(found, question) } };
   const answers = await Promise.all(

@@ -57,9 +57,10 @@ export class ImpactPicture {
   }
 
   async ask(signal) {
-    const { serviceId, maxHops, includeStale, filter } = this.question;
+    const { serviceId, maxHops, includeStale, filter, consistency } = this.question;
     const maxDepth = maxHops ? Math.min(maxHops, MAX_DEPTH) : MAX_DEPTH;
-    const request = { serviceId, direction: "DIRECTION_UPSTREAM", includeStale, filter, maxDepth };
+    const direction = "DIRECTION_UPSTREAM";
+    const request = { serviceId, direction, includeStale, filter, maxDepth, consistency };
     const around = (bounds) => call("GraphService/GetNeighbourhood", { ...request, ...bounds }, signal);
     if (this.params.draw === "many") return around(MANY);
     const all = await around(ALL);

@@ -4,6 +4,7 @@ import { ApiError, call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/route.js";
 import { commandLine } from "../../lib/shell.js";
+import { asOfOption } from "../../lib/times.js";
 import { counted, words } from "../../lib/words.js";
 import { draw } from "../../graph/draw.js";
 import { exportButtons } from "../../graph/export.js";
@@ -167,12 +168,14 @@ export class PathsAnswer {
     for (const { serviceIds } of this.paths) {
       serviceIds.slice(1).forEach((name, at) => names.has(name) && callers.set(name, serviceIds[at]));
     }
+    const { consistency } = this.question;
+    const alone = { serviceId: first, maxServices: 1, consistency };
     try {
-      const [{ service }, found] = await Promise.all([
-        call("CatalogService/GetService", { serviceId: first }, this.signal),
-        callees(callers.values(), this.signal),
+      const [{ center }, found] = await Promise.all([
+        call("GraphService/GetNeighbourhood", alone, this.signal),
+        callees(callers.values(), this.signal, consistency),
       ]);
-      return [service, ...found.services];
+      return [center, ...found.services];
     } catch (error) {
       // The picture is drawn without: the analysis itself has answered.
       if (error instanceof ApiError) return [];
@@ -260,13 +263,15 @@ function seen({ lastObservedTime, isStale }) {
   return h("span", {}, moment(lastObservedTime), isStale && " (stale)");
 }
 
-function commandOf({ sourceServiceId, targetServiceId, maxPaths, maxHops, filter, includeStale, effective }) {
+function commandOf(question) {
+  const { sourceServiceId, targetServiceId, maxPaths, maxHops, filter, includeStale, effective } = question;
   const options = [
     "--max-paths",
     maxPaths,
     ...(maxHops ? ["--max-hops", maxHops] : []),
     ...filterOptions(filter, includeStale),
     ...(effective ? ["--effective"] : []),
+    ...asOfOption(question),
   ];
   return commandLine(["depgraph", "paths", ...options], [sourceServiceId, targetServiceId]);
 }

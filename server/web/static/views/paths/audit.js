@@ -3,6 +3,7 @@
 import { call } from "../../lib/api.js";
 import { h } from "../../lib/dom.js";
 import { commandLine } from "../../lib/shell.js";
+import { asOfOption } from "../../lib/times.js";
 import { count, counted } from "../../lib/words.js";
 import { asking } from "../../parts/asking.js";
 import { copyBar } from "../../parts/copy.js";
@@ -18,11 +19,13 @@ const DEFAULT_RETRIES = 3;
 /**
  * Audit the paths that begin at a service; filters of the view do not count.
  *
- * @param {{serviceId: string, signal: AbortSignal}} options
+ * @param {{serviceId: string, past: {consistency?: object}, signal: AbortSignal}} options past: as of when,
+ *   if not now
  * @returns {{element: HTMLElement, changed: () => void}}
  */
-export function auditSection({ serviceId, signal }) {
-  const question = { serviceId, maxFindings: MOST, maxAttempts: String(MAX_ATTEMPTS), effective: true };
+export function auditSection({ serviceId, past, signal }) {
+  const bounds = { maxFindings: MOST, maxAttempts: String(MAX_ATTEMPTS) };
+  const question = { serviceId, ...bounds, effective: true, ...past };
   const place = h("div", {}, waiting("Auditing …"));
   const look = asking({
     place,
@@ -34,7 +37,8 @@ export function auditSection({ serviceId, signal }) {
       error.code === "not_found" ? h("p", { class: "empty" }, "Nothing to audit.") : failure(error),
   });
   look.look();
-  const command = commandLine(["depgraph", "audit", "--effective", "--top", MOST], [serviceId]);
+  const options = ["--effective", "--top", MOST, ...asOfOption(question)];
+  const command = commandLine(["depgraph", "audit", ...options], [serviceId]);
   const copying = { command, method: "AnalysisService/AuditPaths", request: question };
   const element = h(
     "section",

@@ -1,0 +1,92 @@
+// The choice of a time: a slider over the last hour, day or week, and a field.
+
+import { h } from "../lib/dom.js";
+import { instant, iso, second } from "../lib/times.js";
+import { age } from "../lib/words.js";
+import { timeField } from "./time_field.js";
+
+// Seconds that a slider spans, and that a step of it takes.
+const SPANS = {
+  hour: { text: "last hour", length: 3_600, step: 10 },
+  day: { text: "last day", length: 86_400, step: 300 },
+  week: { text: "last week", length: 604_800, step: 1_800 },
+};
+// Who moves the slider gets the picture of where it rests.
+const REST_MS = 250;
+
+/**
+ * @param {{asOf?: string, onchange: (asOf: string) => void}} options onchange gets RFC 3339; "" = now
+ * @returns {{element: HTMLElement, show: (asOf?: string) => void}}
+ */
+export function timeBar({ asOf = "", onchange }) {
+  let current = "";
+  // The right end of the slider, in milliseconds.
+  let end = 0;
+  let timer = 0;
+  const spans = h(
+    "select",
+    { "aria-label": "The slider spans the", onchange: scale },
+    Object.entries(SPANS).map(([key, { text }]) => h("option", { value: key }, text)),
+  );
+  const slider = h("input", { type: "range", "aria-label": "Time of the picture", oninput: slide });
+  const said = h("span", { class: "time-said" });
+  const field = timeField({ label: "UTC", onchange: choose });
+  const now = h("button", { type: "button", class: "small", onclick: () => choose("") }, "Now");
+  const element = h(
+    "fieldset",
+    { class: "time-bar" },
+    h("legend", {}, "Time"),
+    spans,
+    slider,
+    said,
+    field.element,
+    now,
+  );
+
+  function slide() {
+    const seconds = Number(slider.value);
+    const at = seconds === 0 ? "" : iso(end + seconds * 1_000);
+    write(at);
+    clearTimeout(timer);
+    timer = setTimeout(() => choose(at), REST_MS);
+  }
+
+  function choose(wanted) {
+    clearTimeout(timer);
+    if (wanted === current) return;
+    show(wanted);
+    onchange(wanted);
+  }
+
+  function scale() {
+    const { length, step } = SPANS[spans.value];
+    end = Math.floor(Date.now() / 1_000) * 1_000;
+    Object.assign(slider, { min: String(-length), max: "0", step: String(step) });
+    slider.value = String(current ? Math.min(0, (Date.parse(current) - end) / 1_000) : 0);
+    write(current);
+  }
+
+  function write(at) {
+    const isBefore = at && Date.parse(at) < end + Number(slider.min) * 1_000;
+    const text = at ? `${second(at)}, ${age(at)}` : "now, live";
+    said.textContent = text;
+    slider.setAttribute("aria-valuetext", isBefore ? `${text}, before the slider begins` : text);
+  }
+
+  function show(given = "") {
+    current = given && iso(Date.parse(instant("as_of", given)));
+    now.disabled = !current;
+    element.classList.toggle("past", Boolean(current));
+    field.show(current);
+    // The slider keeps its scale while somebody moves along it.
+    if (document.activeElement === slider) return write(current);
+    const back = current ? (Date.now() - Date.parse(current)) / 1_000 : 0;
+    if (back > SPANS[spans.value].length) {
+      spans.value = Object.keys(SPANS).find((key) => SPANS[key].length >= back) || "week";
+    }
+    scale();
+  }
+
+  show(asOf);
+  return { element, show };
+}
