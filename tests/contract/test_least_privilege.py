@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,7 +19,7 @@ from depgraph.v1 import dependency_service_pb2 as dependencies
 from depgraph.v1 import graph_service_pb2 as graph
 from depgraph.v1 import types_pb2 as types
 from depgraph.v1.access_service_pb2_grpc import AccessServiceStub
-from server.config import Settings
+from server.config import HistorySettings, Settings
 from tests.support.calls import FRESH, Stubs
 from tests.support.channels import channel_to_new_server
 from tests.support.command import ROOT
@@ -45,7 +47,8 @@ async def restricted_url(database_url: str) -> AsyncIterator[str]:
 
 
 async def test_a_server_that_owns_no_table_does_all_of_its_work(restricted_url: str) -> None:
-    settings = Settings(listen="127.0.0.1:0", database_url=restricted_url, migrate=False)
+    history = HistorySettings(mark_interval=timedelta(milliseconds=100))
+    settings = Settings(listen="127.0.0.1:0", database_url=restricted_url, migrate=False, history=history)
     async with channel_to_new_server(settings) as channel:
         stubs = Stubs(channel)
         await stubs.write_edges("a>b", "b>a")
@@ -76,7 +79,28 @@ async def test_a_server_that_owns_no_table_does_all_of_its_work(restricted_url: 
         assert len(writes.writes) == 9
         sources = (await stubs.dependencies.ListSources(dependencies.ListSourcesRequest())).sources
         assert [each.reporter for each in sources] == ["cluster"]
+        past = await as_of(stubs, datetime.now(UTC) + timedelta(seconds=30))
+        assert past.service_ids == ["b"]
         assert not (await stubs.graph.GetStatus(graph.GetStatusRequest())).problems
+
+
+async def as_of(stubs: Stubs, time: datetime) -> graph.TraverseResponse:
+    """Walk from a in the past, as soon as the server has marked what it calls."""
+    wanted = types.Consistency()
+    wanted.as_of.FromDatetime(time)
+    request = graph.TraverseRequest(
+        service_id="a", direction=graph.DIRECTION_DOWNSTREAM, include_stale=True, consistency=wanted
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                if (answer := await stubs.graph.Traverse(request)).service_ids:
+                    return answer
+            except grpc.aio.AioRpcError as error:
+                # There is no mark yet, or one from before.
+                if error.code() not in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND}:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 async def detected(stubs: Stubs) -> str:
