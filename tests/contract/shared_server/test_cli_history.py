@@ -74,7 +74,8 @@ async def test_diff_lists_what_changed_and_exits_with_3(
     again = await quick_command("diff", then, await mark(connection))
     assert again.returncode == 3
     assert again.stdout.splitlines()[2:] == lines
-    assert json.loads((await quick_command("diff", then, "--json")).stdout)["impact_change_count"] == 12
+    answer = json.loads((await quick_command("diff", then, "--json", "--top", "1")).stdout)
+    assert (answer["impact_change_count"], len(answer["impact_changes"])) == (12, 12), "--json has all"
     assert "  … and 11 more (--top lists more)" in (await quick_command("diff", then, "--top", "1")).stdout
 
 
@@ -137,6 +138,21 @@ async def test_changes_near_a_service_come_first_with_who_and_what(
     ]
 
 
+async def test_changes_as_json_are_all_of_them(
+    quick_command: Command,
+    connection: "Connection",
+    application: Application,
+    then: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await change(connection, application, "UPDATE service_dependencies SET timeout_ms = 7")
+    monkeypatch.setattr("server.cli.commands.changes.PAGE_SIZE", 10)
+    answer = json.loads((await quick_command("changes", "--since", then, "--json", "--top", "1")).stdout)
+    assert len({each["dependency"]["after"]["id"] for each in answer["changes"]}) == 32
+    listed = (await quick_command("changes", "--since", then)).stdout.splitlines()
+    assert listed[-1].strip() == "… and 22 more of the same transaction"
+
+
 async def test_changes_of_an_alias_are_those_of_its_service(
     quick_command: Command, connection: "Connection", application: Application, then: str
 ) -> None:
@@ -164,7 +180,7 @@ async def test_no_changes_are_said_and_exit_with_0(quick_command: Command, then:
     finished = await quick_command("changes", "--since", then)
     assert (finished.returncode, finished.stdout.splitlines()[2:]) == (0, ["no changes"])
     answer = json.loads((await quick_command("changes", "--since", then, "--json")).stdout)
-    assert answer["changes"] == []
+    assert (answer["changes"], "next_page_token" in answer) == ([], False)
     assert answer["since"]["as_of_time"][:26] == then[:26]
 
 
