@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 VIEWS = ["#/focus/checkout", "#/impact/accounts", "#/paths/storefront?to=accounts", "#/cycles", "#/drift"]
-VIEWS += ["#/sources", "#/map", "#/status"]
+VIEWS += ["#/sources", "#/map", "#/status", "#/changes/checkout"]
 FOCUSED = """() => {
   const each = document.activeElement;
   if (each === null || each === document.body) return null;

@@ -33,7 +33,7 @@ export function waysOut({ metadata }) {
     oldest
       ? h(
           "a",
-          { class: "button", href: format(view, name, moved(view, params, oldest)) },
+          { class: "button", href: format(view, name, moved(params, oldest)) },
           `Go to the oldest time: ${second(oldest)}`,
         )
       : h("span", {}, none),
@@ -42,11 +42,9 @@ export function waysOut({ metadata }) {
 }
 
 // Each time that is before the oldest becomes the oldest.
-function moved(view, params, oldest) {
-  const first = { diff: { from: "1h" }, changes: { since: "1h" } }[view] || {};
-  const given = { ...first, ...params };
-  const old = TIMES.filter((each) => given[each] && isBefore(each, given[each], oldest));
-  return { ...given, ...Object.fromEntries(old.map((each) => [each, oldest])) };
+function moved(params, oldest) {
+  const old = TIMES.filter((each) => params[each] && isBefore(each, params[each], oldest));
+  return { ...params, ...Object.fromEntries(old.map((each) => [each, oldest])) };
 }
 
 function isBefore(name, text, oldest) {

@@ -82,30 +82,32 @@ function controls(name, params, signal) {
   );
 }
 
-function requestOf(serviceId, { since = SINCE, until, hops }) {
+function requestOf(serviceId, { since, until, hops }) {
   return {
     ...(serviceId ? { serviceId, maxHops: Number(hops || HOPS) } : {}),
-    since: instant("since", since),
+    // Without one it is the last hour, or what there is of it.
+    ...(since ? { since: instant("since", since) } : {}),
     ...(until ? { until: instant("until", until) } : {}),
     pageSize: PAGE,
   };
 }
 
-function commandOf(name, { since = SINCE, until, hops }) {
-  const given = ["--since", since, ...(until ? ["--until", until] : [])];
+function commandOf(name, { since, until, hops }) {
+  const given = [...(since ? ["--since", since] : []), ...(until ? ["--until", until] : [])];
   if (name) given.push("--hops", hops || HOPS);
   return commandLine(["depgraph", "changes", ...given], name ? [name] : []);
 }
 
 /** Read pages until there are as many changes as wanted. */
 async function listed(request, most, signal) {
-  const answer = await call(METHOD, request, signal);
-  const changes = answer.changes || [];
-  let pageToken = answer.nextPageToken;
+  const first = await call(METHOD, request, signal);
+  const { changes = [], since, until, resolvedAliases } = first;
+  let pageToken = first.nextPageToken;
   while (pageToken && changes.length < most) {
     const page = await call(METHOD, { ...request, pageToken }, signal);
     changes.push(...(page.changes || []));
     pageToken = page.nextPageToken;
   }
-  return { ...answer, changes, isCut: Boolean(pageToken) };
+  // Other states between which the same changed are no news.
+  return { changes, resolvedAliases, isCut: Boolean(pageToken), freshness: { since, until } };
 }

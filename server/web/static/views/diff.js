@@ -9,6 +9,7 @@ import { answered } from "../parts/answered.js";
 import { filterOptions } from "../parts/calls.js";
 import { copyBar } from "../parts/copy.js";
 import { filterOf, filters } from "../parts/filters.js";
+import { isBeyondHistory } from "../parts/no_history.js";
 import { SINCE, timeSpan } from "../parts/time_span.js";
 import { DiffPicture } from "./diff/picture.js";
 import { DiffLists } from "./diff/lists.js";
@@ -39,7 +40,7 @@ export const view = {
       body,
       text: "Comparing the two times",
       signal,
-      ask: (own) => difference(requestOf(params), own),
+      ask: (own) => answerOf(params, own),
       show: (answer) => {
         head.replaceChildren(...summary(answer));
         lists.show(answer);
@@ -98,6 +99,17 @@ function commandOf({ from = SINCE, to, to_revision: revision }, { filter, includ
   const later = revision || to;
   const options = filterOptions(filter, includeStale);
   return commandLine(["depgraph", "diff", ...options], later ? [from, later] : [from]);
+}
+
+/** Ask; where the history is younger than what is asked for by default, for all of it. */
+async function answerOf(params, signal) {
+  const request = requestOf(params);
+  try {
+    return await difference(request, signal);
+  } catch (error) {
+    if (params.from || !isBeyondHistory(error) || !error.metadata.oldest_time) throw error;
+    return difference({ ...request, from: { time: error.metadata.oldest_time } }, signal);
+  }
 }
 
 /** Read all parts of the answer. */

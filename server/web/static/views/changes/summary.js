@@ -7,11 +7,12 @@ import { counted } from "../../lib/words.js";
 import { approximately } from "../../parts/then.js";
 
 /**
- * @param {any} answer ListChangesResponse, `isCut` = there are more
+ * @param {any} answer of all pages that were read, `isCut` = there are more
  * @param {{name: string, params: Object<string, string>}} asked
  * @returns {Node[]}
  */
-export function summary({ changes, isCut, since, until = {}, resolvedAliases = [] }, { name, params }) {
+export function summary({ changes, isCut, freshness, resolvedAliases = [] }, { name, params }) {
+  const { since, until = {} } = freshness;
   const from = since?.asOfTime;
   const number = counted(changes.length, "change");
   const order = name ? "nearest first, then newest" : "newest first";
