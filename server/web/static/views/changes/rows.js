@@ -79,6 +79,8 @@ export class ChangesTable {
   /** Only the server knows which is the first state that holds the change. */
   async after(row, name, button) {
     let asOf = "";
+    // It is there with the next mark, within ten seconds.
+    Object.assign(button, { textContent: "Waiting …", disabled: true });
     try {
       asOf = await firstStateWith(row, this.signal);
     } catch (error) {
