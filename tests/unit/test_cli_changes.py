@@ -337,12 +337,14 @@ def test_pages_are_read_until_there_are_enough_lines() -> None:
             changes=[single(100, "ann", added("a", "b"), revision=f"r{number}") for number in range(10)],
             next_page_token=f"{place + 1}" if place < 2 else "",
             resolved_aliases=alias,
+            until=MARKED if place else Freshness(revision="now"),
         )
         for place in range(3)
     ]
     whole, asked = read(pages, 0)
     assert (len(whole.changes), whole.next_page_token, asked) == (30, "", 3)
-    assert len(whole.resolved_aliases) == 1
+    assert (len(whole.resolved_aliases), whole.until.revision) == (1, "now"), "as the first page says"
+    assert not whole.until.HasField("as_of_time")
     part, asked = read(pages, 15)
     assert (len(part.changes), part.next_page_token, asked) == (20, "2", 2)
     assert read(pages, 30)[1] == 3

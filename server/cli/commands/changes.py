@@ -84,11 +84,13 @@ def changes(
 
 
 def _read(client: Client, request: ListChangesRequest, top: int) -> ListChangesResponse:
-    """Read page after page until there are more than ``top`` lines, 0 = all."""
+    """Read pages until there are more than ``top`` lines, 0 = all."""
     whole = ListChangesResponse()
-    for page in pages(client.history.ListChanges, request):
-        del whole.resolved_aliases[:]  # each page has them
-        whole.MergeFrom(page)
+    for number, page in enumerate(pages(client.history.ListChanges, request)):
+        if number == 0:
+            whole.MergeFrom(page)
+        else:
+            whole.changes.extend(page.changes)
         whole.next_page_token = page.next_page_token
         if top and (len(_rows(whole.changes, top)) > top or len(whole.changes) >= MOST_READ):
             break
