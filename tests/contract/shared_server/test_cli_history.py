@@ -138,6 +138,20 @@ async def test_changes_near_a_service_come_first_with_who_and_what(
     ]
 
 
+async def test_changes_near_a_removed_service_are_found_by_its_last_name(
+    quick_command: Command, connection: "Connection", application: Application, then: str
+) -> None:
+    await change(connection, application, "DELETE FROM services WHERE service_id = 'loyalty'")
+    finished = await quick_command("changes", "loyalty", "--since", then, "--hops", "0")
+    assert "within 0 hops of loyalty" in finished.stdout
+    assert sorted(line.split("ann  ")[1].split("  ")[0] for line in finished.stdout.splitlines()[5:]) == [
+        "- loyalty",
+        "- loyalty → pricing",
+        "- orders → loyalty",
+        "- promotions → loyalty",
+    ]
+
+
 async def test_changes_as_json_are_all_of_them(
     quick_command: Command,
     connection: "Connection",
