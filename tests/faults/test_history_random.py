@@ -21,6 +21,7 @@ from tests.support.channels import channel_to_new_server
 from tests.support.eventually import eventually
 from tests.support.history_answers import PastAnswers
 from tests.support.history_copies import WRONG_READINGS, Copy
+from tests.support.history_diffs import wrong_diff
 from tests.support.history_run import HistoryRun, Job, Judge, compared, history_run, merge_by_rpc
 from tests.support.history_statements import WITHOUT_HOLES
 from tests.support.random_writer import connect
@@ -30,8 +31,10 @@ from tests.support.scene import Record, connected
 pytestmark = pytest.mark.one_transport
 
 SHORT_SECONDS = 1.0
-ENOUGH = 25
+ENOUGH = 15
 """Marks that a short run compares at least."""
+JUDGED_AGAIN = 10
+"""Of the latest marks, once nothing is written any more."""
 KEEP = timedelta(seconds=1)
 MAINTENANCE = (
     "CHECKPOINT",
@@ -54,10 +57,13 @@ async def answers_of_a_server(url: str) -> AsyncIterator[tuple[Mapping[str, Judg
         async def graph(_: Copy, copy: Copy, dice: Random) -> list[str]:
             return await PastAnswers(channel, copy).wrong(dice)
 
+        async def diff(earlier: Copy, later: Copy, dice: Random) -> list[str]:
+            return await wrong_diff(channel, earlier, later, dice)
+
         async def merges(run: HistoryRun, stop: asyncio.Event) -> None:
             await merge_by_rpc(channel, run, stop)
 
-        yield {"graph": graph}, merges
+        yield {"graph": graph, "diff": diff}, merges
 
 
 def assert_right(run: HistoryRun) -> None:
@@ -75,7 +81,7 @@ async def test_rows_as_of_every_mark_are_those_of_its_copy_under_random_writers(
         async with history_run(database_url, seed, judges, jobs=[merges]) as run:
             await asyncio.sleep(soak_seconds or SHORT_SECONDS * effort)
             await eventually(lambda: run.counts["sql: comparisons"] > ENOUGH)
-        await run.judge_latest()
+        await run.judge_latest(JUDGED_AGAIN)
     record({"history": run.figures()})
     assert_right(run)
     # It takes a clock that was set back to catch the other one.
@@ -102,7 +108,7 @@ async def test_crashes_restarts_maintenance_and_pruning_under_writers_leave_hist
             await compared(run, ENOUGH // 2)
             if asyncio.get_running_loop().time() >= until:
                 break
-    await run.judge_latest()
+    await run.judge_latest(JUDGED_AGAIN)
     record({"history, database in trouble": run.figures()})
     assert_right(run)
     assert run.counts["entries pruned"] > 0

@@ -1,6 +1,5 @@
 """What is left of history after a dump was restored, or while it was switched off."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,10 +67,10 @@ async def assert_refused(url: str, copies: list[Copy]) -> None:
 
 
 async def marked(url: str) -> Copy:
-    """Wait for a mark, as for a lineage that writers keep from being ready."""
-    async with asyncio.timeout(PATIENCE.total_seconds()), connected(url) as connection:
-        while (copy := await take_copy(connection)) is None:
-            await asyncio.sleep(0.01)
+    """Copy the present, of a lineage that is yet to begin."""
+    async with connected(url) as connection:
+        copy = await take_copy(connection)
+        assert copy is not None
         return copy
 
 

@@ -18,7 +18,7 @@ from depgraph.v1.catalog_service_pb2 import (
 )
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.types_pb2 import Service
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.history_copies import WRONG_READINGS, Connection, Copy, as_of, differing, holds, take_copy
 from tests.support.history_statements import HISTORY_WEIGHTS
 from tests.support.random_statements import Statement
@@ -108,11 +108,11 @@ class HistoryRun:
         async with connected(self.url) as connection:
             return await self._take(connection)
 
-    async def judge_latest(self) -> None:
+    async def judge_latest(self, count: int) -> None:
         """Judge the latest copies again."""
         dice = self.dice("end")
         async with connected(self.url) as connection:
-            for copy in self.copies[-LATEST:]:
+            for copy in self.copies[-count:]:
                 await self._judge(connection, copy, dice)
 
     async def _keep(self, stop: asyncio.Event) -> None:
@@ -148,7 +148,7 @@ class HistoryRun:
         place = self.copies.index(copy) + 1
         former = dice.choice([each for each in self.copies[:place] if each.lineage == copy.lineage])
         for name, judge in self.judges.items():
-            said[name] = await _said(judge(former, copy, dice))
+            said[name] = await _said(judge, former, copy, dice)
         if not await holds(connection, copy) or not await holds(connection, former):
             # A hole was counted meanwhile, or after the former one.
             return
@@ -185,12 +185,23 @@ async def merge_by_rpc(channel: grpc.aio.Channel, run: HistoryRun, stop: asyncio
         await asyncio.sleep(dice.random() * MARKS_APART)
 
 
-async def _said(judged: Awaitable[list[str]]) -> list[str]:
-    try:
-        return await judged
-    except grpc.aio.AioRpcError as error:
-        # Right if the lineage has ended.
-        return [f"{error.code().name} {error.details()}"]
+async def begun(connection: Connection) -> None:
+    """Wait until a lineage holds: one begins once what ran before it has ended."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await connection.fetchval("SELECT depgraph_history.holding_lineage()") is None:
+            await connection.execute("SELECT depgraph_history.mark()")
+            await asyncio.sleep(0.005)
+
+
+async def _said(judge: Judge, former: Copy, copy: Copy, dice: Random) -> list[str]:
+    while True:
+        try:
+            return await judge(former, copy, dice)
+        except grpc.aio.AioRpcError as error:
+            # A writer that truncates holds the tables for itself: whoever reads is to try again.
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                # Right if the lineage has ended.
+                return [f"{error.code().name} {error.details()}"]
 
 
 @asynccontextmanager
@@ -204,7 +215,7 @@ async def history_run(
     """Fill a new database, begin a lineage, let writers write; wait for them at the end."""
     async with connected(url) as connection:
         await populate(connection)
+        await begun(connection)
     run = HistoryRun(url, seed, judges or {}, weights, jobs)
-    assert await run.take() is not None
     async with run.going_on():
         yield run
