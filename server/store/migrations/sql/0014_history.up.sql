@@ -126,6 +126,7 @@ CREATE TABLE depgraph_history.marks (
 -- while history is off, since a transaction with a fixed snapshot may take it for off long after it was switched on. An update is compared
 -- by image, for readers tell the numbers 1 and 1.0 in metadata apart. The full join finds changed primary keys, and no plan of it that the
 -- session keeps compares each row with each. TRUNCATE shows no rows, so they are copied before; a fixed snapshot may not have all of them.
+-- A serialization failure tells a transaction that its writes have doomed it: it would not commit, and a hole would cost the history.
 CREATE FUNCTION depgraph_history.trigger_source(wanted_table text, event text) RETURNS text
 LANGUAGE plpgsql
 STABLE
@@ -168,6 +169,8 @@ BEGIN
     END IF;
     RETURN NULL;
 EXCEPTION
+    WHEN serialization_failure THEN
+        RAISE;
     WHEN OTHERS THEN
         RAISE LOG 'depgraph: %% of %% is not in history: %%', TG_OP, TG_TABLE_NAME, SQLERRM;
         BEGIN
