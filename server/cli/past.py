@@ -7,7 +7,7 @@ import typer
 
 from depgraph.v1.types_pb2 import Consistency, Freshness
 from server.cli.failures import CommandError
-from server.cli.times import read_past, timestamp, written
+from server.cli.times import FORMS, read_past, timestamp, written
 
 AsOf = Annotated[
     datetime | None,
@@ -15,8 +15,7 @@ AsOf = Annotated[
         "--as-of",
         metavar="TIME",
         parser=read_past,
-        help="Ask about the graph as it was then: 2h (ago), 14:00, 'yesterday 14:00', '2026-11-30 14:00'. "
-        "A time of day that is to come is yesterday's.",
+        help=f"Ask about the graph as it was then: {FORMS}.",
     ),
 ]
 

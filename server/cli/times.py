@@ -9,6 +9,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.domain.tables import duration_of
 
 EXAMPLES = "2h (ago), 14:00, 'yesterday 14:00', 2026-11-30, '2026-11-30 14:00' or 2026-11-30T14:00:00Z"
+FORMS = (
+    "2h (ago), 14:00 (yesterday's while today's is to come), 'yesterday 14:00', 2026-11-30, "
+    "'2026-11-30 14:00', or RFC 3339; in your time zone unless it has one"
+)
+"""What options of times say of them."""
 NOW = "now"
 
 _TIME = re.compile(

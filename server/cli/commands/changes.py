@@ -15,7 +15,7 @@ from server.cli.options import AsJson
 from server.cli.past import span
 from server.cli.render.changes import change_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, printable, visible
-from server.cli.times import NOW, read_past, read_time, timestamp, written
+from server.cli.times import FORMS, NOW, read_past, read_time, timestamp, written
 
 PAGE_SIZE = 1_000
 SHOWN_OF_ALIKE = 10
@@ -39,8 +39,7 @@ def changes(
         typer.Option(
             metavar="TIME",
             parser=read_time,
-            help="The earlier time: 2h (ago), 14:00, 'yesterday 14:00', '2026-11-30 14:00'. "
-            "Default: an hour before --until.",
+            help=f"The earlier time: {FORMS}. Default: an hour before --until.",
         ),
     ] = None,
     until: Annotated[

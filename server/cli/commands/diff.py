@@ -43,7 +43,7 @@ from server.cli.render.text import (
     print_lines,
     visible,
 )
-from server.cli.times import NOW, read_time, timestamp, written
+from server.cli.times import FORMS, NOW, read_time, timestamp, written
 from server.domain.errors import InvalidRevisionError
 from server.domain.revision import Revision
 
@@ -86,8 +86,7 @@ def diff(
         typer.Argument(
             metavar="FROM",
             parser=read_point,
-            help="The earlier time: 2h (ago), 14:00, 'yesterday 14:00', 2026-11-30, '2026-11-30 14:00'; "
-            "or a revision.",
+            help=f"The earlier time: {FORMS}. Or a revision.",
         ),
     ],
     end: Annotated[
