@@ -23,16 +23,17 @@ def distances(
     that count as connected, whether the graph has them or not. O(E) for each hop.
     """
     nodes = graph.nodes_by_key()
-    keys = list(dict.fromkeys([start, *(key for pair in more for key in pair)]))
+    keys = dict.fromkeys([start, *(key for pair in more for key in pair)])
     missing = [key for key in keys if key not in nodes]
     count = len(graph.index.nodes)
-    number_of = nodes | {key: count + place for place, key in enumerate(missing)}
+    number_of = {key: nodes[key] for key in keys if key in nodes}
+    number_of |= {key: count + place for place, key in enumerate(missing)}
     ends = graph.index.edges[: graph.index.edge_bound, [SOURCE, TARGET]]
     ends[[edge for key in without if (edge := graph.edge(key)) is not None]] = NO_EDGE
     ends = ends[ends[:, SOURCE] != NO_EDGE]
     added = np.array([(number_of[a], number_of[b]) for a, b in more], np.int32).reshape(-1, 2)
     source, target = np.ascontiguousarray(np.concatenate((ends, added)).T)
-    hops = np.full(count + len(missing), -1, np.int32)
+    hops = np.full(count + len(missing), -1, np.int8)
     hops[number_of[start]] = 0
     for hop in range(most_hops):
         found = [

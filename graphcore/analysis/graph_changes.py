@@ -137,7 +137,9 @@ def _pairs(
     everywhere: NDArray[np.uint8] = np.ones(len(index.nodes), np.uint8)
     found = audits.gather_slots.run(index.nodes, index.pool, mask, everywhere, start, slots)
     targets = numbers[index.pool[NEIGHBOUR].take(slots[:found])]
-    return np.unique(numbers[sources(start)] * np.int64(count) + targets)
+    # np.unique takes a hundred times as long.
+    pairs = np.sort(numbers[sources(start)] * np.int64(count) + targets)
+    return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
 def _split(pairs: NDArray[np.int64], count: int) -> Numbers:
