@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import pytest
 
+from server.domain.changes import ReportedConfidences
 from server.domain.errors import (
     DatabaseUnavailableError,
     HistoryUnavailableError,
@@ -220,3 +222,29 @@ async def test_a_locked_history_is_said_to_be_locked(scene: Scene, database_url:
 async def test_before_the_first_mark_there_is_no_answer(scene: Scene) -> None:
     with pytest.raises(HistoryUnavailableError, match="the oldest time that can be asked for is"):
         await scene.reader.mark_at(EPOCH)
+
+
+DECAY = """SET depgraph.staleness = 'swept';
+UPDATE service_dependencies SET reported_confidence = confidence_score, confidence_score = 0.25;
+SET depgraph.staleness = ''"""
+
+
+async def test_a_confidence_reported_anew_since_is_the_one_of_then(scene: Scene) -> None:
+    then, mark = await scene.rows_now(), await scene.mark()
+    await scene.write("UPDATE service_dependencies SET confidence_score = 0.75")
+    await scene.write(DECAY)
+    assert await scene.rows_at(mark.at) == then
+
+
+async def test_a_confidence_that_recovers_after_the_copy_was_made_is_the_one_reported(scene: Scene) -> None:
+    mark = await scene.mark()
+    await scene.write(DECAY)
+    position = scene.replica.position
+    assert position is not None
+    await scene.write("UPDATE service_dependencies SET last_observed_at = now() + interval '1 hour'")
+    reported: dict[UUID, float] = {}
+    async for rows in scene.reader.rows_at(mark, position):
+        if isinstance(rows, ReportedConfidences):
+            reported |= rows.by_id
+    keys = await scene.connection.fetch("SELECT id FROM service_dependencies")
+    assert reported == {row["id"]: 1.0 for row in keys}
