@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
 import pytest
 
@@ -26,6 +25,8 @@ from tests.support.following import PATIENCE, Rows, following, memory, tables
 from tests.support.plain_sql import connected
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import asyncpg
 
     Connection = asyncpg.Connection[asyncpg.Record]
