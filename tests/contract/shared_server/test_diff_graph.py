@@ -14,16 +14,24 @@ import networkx as nx
 import pytest
 
 from depgraph.v1 import history_service_pb2 as pb
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
 from depgraph.v1.graph_service_pb2 import EdgeFilter, ListComponentsRequest
-from depgraph.v1.types_pb2 import DEPENDENCY_CRITICALITY_HARD, DISCOVERY_SOURCE_CATALOG, SERVICE_KIND_DATABASE
+from depgraph.v1.types_pb2 import (
+    DEPENDENCY_CRITICALITY_HARD,
+    DISCOVERY_SOURCE_CATALOG,
+    SERVICE_KIND_DATABASE,
+    Service,
+)
+from server.domain.revision import Revision
 from tests.support.calls import FRESH, Stubs
 from tests.support.changed_rows import Tables, alias_change, dependency_change, service_change
 from tests.support.changing_statements import change_something
+from tests.support.failures import failure_of
 
 Connection = asyncpg.Connection
 SEEDS = range(2)
 STATEMENTS_A_MARK = 12
-MARKS = 5
+MARKS = 4
 FILTERS = [
     EdgeFilter(),
     EdgeFilter(min_confidence=0.5),
@@ -254,3 +262,64 @@ async def test_a_confidence_that_decays_is_no_difference(
     assert not (found.dependencies)
     assert not (found.cycle_changes)
     assert not (found.impact_changes)
+
+
+async def test_after_a_restore_changes_are_told_apart_by_their_times(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    dice = random.Random(7)  # noqa: S311 - no secret
+    states = await history(connection, dice)
+    # As if the dump of another cluster had been restored.
+    await connection.execute("UPDATE depgraph_history.lineages SET origin = '1:2'")
+    for _ in range(STATEMENTS_A_MARK):
+        await change_something(connection, dice)
+    restored = await marked(connection)
+    for _ in range(STATEMENTS_A_MARK):
+        await change_something(connection, dice)
+    now = await Tables.copied(connection)
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    for earlier in states:
+        for later, tables in (
+            (states[-1].at, states[-1].tables),
+            (restored.at, restored.tables),
+            (None, now),
+        ):
+            found = await diff(stubs, request(earlier.at, later, include_stale=True))
+            check_rows(found, earlier.tables, tables)
+            check_impacts(found, earlier.tables, tables)
+            check_cycles(found, earlier.tables, tables)
+            assert getattr(found, "from").approximate
+            assert found.to.approximate == (later == states[-1].at)
+
+
+async def test_the_revision_of_a_write_names_the_first_mark_that_holds_it(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    await marked(connection)
+    written = await stubs.catalog.CreateService(CreateServiceRequest(service=Service(service_id="a")))
+    first = await marked(connection)
+    await stubs.write_services("b")
+    await marked(connection)
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    asked = pb.DiffGraphRequest()
+    getattr(asked, "from").revision = written.revision
+    found = await diff(stubs, asked)
+    assert getattr(found, "from").as_of_time.ToDatetime(first.at.tzinfo) == first.at
+    assert [change.after.service_id for change in found.services] == ["b"]
+
+
+async def test_states_in_the_wrong_order_or_of_another_database_are_refused(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    first = await marked(connection)
+    await stubs.write_services("a")
+    second = await marked(connection)
+    whole = await diff(stubs, request(first.at, second.at))
+    turned = pb.DiffGraphRequest(to=pb.PointInTime(revision=getattr(whole, "from").revision))
+    getattr(turned, "from").revision = whole.to.revision
+    failure = await failure_of(stubs.history.DiffGraph(turned).read())
+    assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, {"from": "is after to"})
+    other = pb.DiffGraphRequest()
+    getattr(other, "from").revision = Revision(f"1:2:{UUID(int=3)}", xid=4).token
+    failure = await failure_of(stubs.history.DiffGraph(other).read())
+    assert failure.reason == "REVISION_UNKNOWN"
