@@ -15,10 +15,12 @@ const SPANS = {
 const REST_MS = 250;
 
 /**
- * @param {{asOf?: string, onchange: (asOf: string) => void}} options onchange gets RFC 3339; "" = now
+ * @param {{asOf?: string, onchange: (asOf: string) => void,
+ *   onback: (since: string, span: string) => void}} options onchange gets RFC 3339; "" = now. onback: to
+ *   before the last change, if there was one since then; span says in words how long that is
  * @returns {{element: HTMLElement, show: (asOf?: string) => void}}
  */
-export function timeBar({ asOf = "", onchange }) {
+export function timeBar({ asOf = "", onchange, onback }) {
   let current = "";
   // The right end of the slider, in milliseconds.
   let end = 0;
@@ -32,6 +34,12 @@ export function timeBar({ asOf = "", onchange }) {
   const said = h("span", { class: "time-said" });
   const field = timeField({ label: "UTC", onchange: choose });
   const now = h("button", { type: "button", class: "small", onclick: () => choose("") }, "Now");
+  const back = h("button", { type: "button", class: "small" }, "Before the last change");
+  back.addEventListener("click", () => {
+    // Of the span, which ends at the time in sight.
+    const until = current ? Date.parse(current) : Date.now();
+    onback(iso(until - SPANS[spans.value].length * 1_000), SPANS[spans.value].text);
+  });
   const element = h(
     "fieldset",
     { class: "time-bar" },
@@ -40,6 +48,7 @@ export function timeBar({ asOf = "", onchange }) {
     slider,
     said,
     field.element,
+    back,
     now,
   );
 
@@ -80,9 +89,9 @@ export function timeBar({ asOf = "", onchange }) {
     field.show(current);
     // The slider keeps its scale while somebody moves along it.
     if (document.activeElement === slider) return write(current);
-    const back = current ? (Date.now() - Date.parse(current)) / 1_000 : 0;
-    if (back > SPANS[spans.value].length) {
-      spans.value = Object.keys(SPANS).find((key) => SPANS[key].length >= back) || "week";
+    const ago = current ? (Date.now() - Date.parse(current)) / 1_000 : 0;
+    if (ago > SPANS[spans.value].length) {
+      spans.value = Object.keys(SPANS).find((key) => SPANS[key].length >= ago) || "week";
     }
     scale();
   }

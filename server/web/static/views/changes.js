@@ -1,6 +1,5 @@
 // The view Changes: what changed near a service or everywhere, when, and by whom.
 
-import { call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
 import { commandLine } from "../lib/shell.js";
@@ -8,13 +7,13 @@ import { instant } from "../lib/times.js";
 import { answered } from "../parts/answered.js";
 import { copyBar } from "../parts/copy.js";
 import { numberField } from "../parts/fields.js";
+import { listed, METHOD } from "../parts/listed_changes.js";
 import { serviceLink } from "../parts/names.js";
 import { picker } from "../parts/picker.js";
 import { SINCE, timeSpan } from "../parts/time_span.js";
 import { ChangesTable } from "./changes/rows.js";
 import { summary } from "./changes/summary.js";
 
-const METHOD = "HistoryService/ListChanges";
 const HOPS = "2";
 const PAGE = 100;
 
@@ -96,18 +95,4 @@ function commandOf(name, { since, until, hops }) {
   const given = [...(since ? ["--since", since] : []), ...(until ? ["--until", until] : [])];
   if (name) given.push("--hops", hops || HOPS);
   return commandLine(["depgraph", "changes", ...given], name ? [name] : []);
-}
-
-/** Read pages until there are as many changes as wanted. */
-async function listed(request, most, signal) {
-  const first = await call(METHOD, request, signal);
-  const { changes = [], since, until, resolvedAliases } = first;
-  let pageToken = first.nextPageToken;
-  while (pageToken && changes.length < most) {
-    const page = await call(METHOD, { ...request, pageToken }, signal);
-    changes.push(...(page.changes || []));
-    pageToken = page.nextPageToken;
-  }
-  // Other states between which the same changed are no news.
-  return { changes, resolvedAliases, isCut: Boolean(pageToken), freshness: { since, until } };
 }

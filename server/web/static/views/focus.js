@@ -2,13 +2,14 @@
 
 import { draw } from "../graph/draw.js";
 import { legend, usesOf } from "../graph/legend.js";
-import { call } from "../lib/api.js";
+import { ApiError, call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
-import { pastOf } from "../lib/times.js";
+import { instant, justBefore, pastOf } from "../lib/times.js";
 import { counted } from "../lib/words.js";
 import { asking } from "../parts/asking.js";
 import { nodeId, pictureOf } from "../parts/neighbourhood.js";
+import { lastChange } from "../parts/listed_changes.js";
 import { isBeyondHistory, waysOut } from "../parts/no_history.js";
 import { panel } from "../parts/panel.js";
 import { close, commandOf, HOPS, open, requestOf } from "./focus/address.js";
@@ -57,6 +58,7 @@ class Focus {
     this.parts = frame(this.params, hops, {
       onchange: (changed) => this.change({ ...this.params, ...changed }),
       ontime: (asOf) => this.changeTime(asOf),
+      onback: (since, span) => void this.goBack(since, span),
       onlist: () => this.fillList(),
     });
     context.root.append(this.parts.whole);
@@ -160,6 +162,26 @@ class Focus {
     this.params = params;
     history.replaceState(history.state, "", format("focus", this.name, params));
     return this.moved();
+  }
+
+  // To the graph just before the last change of what the picture can show.
+  async goBack(since, span) {
+    const until = this.params.as_of && instant("as_of", this.params.as_of);
+    const request = { serviceId: this.name, maxHops: Number(this.route.params.hops), since };
+    try {
+      const time = await lastChange(until ? { ...request, until } : request, this.context.signal);
+      this.parts.trouble.hidden = time !== null;
+      const end = until ? "then" : "now";
+      if (time === null) this.parts.trouble.textContent = `Nothing changed here in the ${span} before ${end}.`;
+      if (time === null) return;
+      const asOf = justBefore(time);
+      this.parts.showTime(asOf);
+      await this.changeTime(asOf);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.parts.trouble.hidden = false;
+      this.parts.trouble.textContent = error.message;
+    }
   }
 
   moved() {

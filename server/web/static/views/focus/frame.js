@@ -33,11 +33,14 @@ let isSideHidden = false;
 /**
  * @param {Object<string, string>} params of the address
  * @param {string} hops in force
- * @param {{onchange: (changed: Object<string, string>) => void, ontime: (asOf: string) => void,
- *   onlist: () => void}} act onchange gets those params that a control has
+ * @param {Object} act
+ * @param {(changed: Object<string, string>) => void} act.onchange gets those params that a control has
+ * @param {(asOf: string) => void} act.ontime
+ * @param {(since: string, span: string) => void} act.onback
+ * @param {() => void} act.onlist
  * @returns {Frame}
  */
-export function frame(params, hops, { onchange, ontime, onlist }) {
+export function frame(params, hops, { onchange, ontime, onback, onlist }) {
   const parts = {
     then: thenNote({ view: "focus", name: "", params }),
     head: h("div", { class: "focus-head" }),
@@ -57,7 +60,7 @@ export function frame(params, hops, { onchange, ontime, onlist }) {
     most(params.most || String(MOST), (value) => onchange({ most: value })),
     parts.tools,
   );
-  const time = timeBar({ asOf: params.as_of, onchange: ontime });
+  const time = timeBar({ asOf: params.as_of, onchange: ontime, onback });
   const picture = h("div", { class: "focus-picture" }, parts.room, parts.legend);
   const stage = h("div", { class: "focus-stage" }, picture, parts.side);
   const whole = h(
