@@ -34,8 +34,8 @@ run: $(STAMP) ## start the server with a sample topology (LISTEN=..., HTTP_LISTE
 test: $(KERNELS) ## run every test (PYTEST_ARGS="tests/unit -k paging" runs some)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-soak: $(KERNELS) ## random writers against the feed, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
-	@$(BIN)/python -m pytest -s -q --full -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
+soak: $(KERNELS) ## random writers against feed and history, fast callers against the transports, ten minutes each (SOAK_SECONDS=600, SEED=...)
+	@$(BIN)/python -m pytest -s -q --full -o timeout=0 tests/faults/test_random_writers.py tests/faults/test_history_random.py tests/faults/test_transport_soak.py --soak-seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Tests find what they need then, or fail: a skip would pass for a check. REQUIRE_REAL=1 asks for programs of the system, too.
 check: export REQUIRE_REAL ?= packages

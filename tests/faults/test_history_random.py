@@ -31,7 +31,7 @@ from tests.support.scene import Record, connected
 pytestmark = pytest.mark.one_transport
 
 SHORT_SECONDS = 1.0
-ENOUGH = 15
+ENOUGH = 10
 """Marks that a short run compares at least."""
 JUDGED_AGAIN = 10
 """Of the latest marks, once nothing is written any more."""
@@ -99,6 +99,7 @@ async def test_crashes_restarts_maintenance_and_pruning_under_writers_leave_hist
                 await maintain(own_postgres.url, statement, run.counts)
                 await compared(run, 1)
             run.counts["entries pruned"] += await prune(own_postgres.url)
+            await run.judge_latest(JUDGED_AGAIN)
             await own_postgres.crash()
             await own_postgres.start()
             run.counts["crashes"] += 1

@@ -28,7 +28,7 @@ from tests.support.history_copies import Copy, Row
 from tests.support.rows import PlainAlias, PlainEdge, PlainFilter, PlainService, Tables
 
 DEEPEST = 10
-STARTS = 4
+STARTS = 2
 _DIRECTIONS = {"downstream": DIRECTION_DOWNSTREAM, "upstream": DIRECTION_UPSTREAM, "both": DIRECTION_BOTH}
 
 

@@ -33,6 +33,7 @@ EXPECTED = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
 )
 """What a copy may fail with: TRUNCATE locks in another order, and the database may go away."""
