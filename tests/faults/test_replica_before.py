@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # a class of annotations only
     from depgraph.v1.types_pb2 import Dependency
 
 ENOUGH = 20
+FEED = "SELECT depgraph_feed.open()"
 # Everything that the feed asks of its functions happens during the test: steps, pruning, audits.
 BUSY = FeedSettings(
     poll_interval=timedelta(seconds=0.2),
@@ -65,8 +66,11 @@ async def test_a_replica_of_the_version_before_goes_on_beside_the_new_schema(
         watching = asyncio.create_task(watch(watcher))
         async with writing(url, [old], seed) as counts:
             await until_enough(counts)
+            run_of_the_feed = await connection.fetchval(FEED)
             await migrate_up(url)
             await assert_goes_on(old)
+            # The replica did not have to read everything, and revisions of before still hold.
+            assert await connection.fetchval(FEED) == run_of_the_feed
             await until_enough(counts)
         settings = Settings(listen="127.0.0.1:0", database_url=url, feed=BUSY)
         async with (
