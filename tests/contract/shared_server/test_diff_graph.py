@@ -1,5 +1,6 @@
 """DiffGraph against copies of the tables: rows by field, cycles and blast radii by networkx."""
 
+import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +27,16 @@ from server.domain.revision import Revision
 from tests.support.calls import FRESH, Stubs
 from tests.support.changed_rows import Tables, alias_change, dependency_change, service_change
 from tests.support.changing_statements import change_something
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
 
 Connection = asyncpg.Connection
 SEEDS = range(2)
 STATEMENTS_A_MARK = 12
 MARKS = 4
+WAITING = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'public.service_aliases'::regclass AND NOT granted)"
+)
 FILTERS = [
     EdgeFilter(),
     EdgeFilter(min_confidence=0.5),
@@ -247,6 +252,33 @@ async def test_without_a_later_state_the_live_graph_is_compared(
         check_impacts(found, before, after)
         check_cycles(found, before, after)
         assert found.to.HasField("lag")
+
+
+async def test_a_table_that_is_emptied_meanwhile_keeps_its_place_in_the_answer(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]", database_url: str
+) -> None:
+    before = await marked(connection)
+    await stubs.write_edges("a>b")
+    await connection.execute(
+        "INSERT INTO service_aliases (alias, service_id)"
+        " SELECT 'other', id FROM services WHERE service_id = 'a'"
+    )
+    after = await marked(connection)
+    writer = await asyncpg.connect(database_url)
+    await writer.execute("BEGIN; TRUNCATE service_aliases")
+    asking = asyncio.create_task(diff(stubs, request(before.at, after.at)))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not asking.done() and not await connection.fetchval(WAITING):
+            await asyncio.sleep(0.005)
+    await writer.execute("COMMIT")
+    await writer.close()
+    try:
+        found = await asking
+    except grpc.aio.AioRpcError as error:
+        # It waits for half a second only.
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        found = await diff(stubs, request(before.at, after.at))
+    assert [(each.alias, each.after) for each in found.aliases] == [("other", "a")]
 
 
 async def test_a_confidence_that_decays_is_no_difference(
