@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from graphcore import DependencyGraph
-from server.domain.errors import NotReadyError, OverloadedError, ReplicaBehindError
+from graphcore import DependencyGraph, DuplicateNameError
+from server.domain.errors import HistoryUnavailableError, NotReadyError, ReplicaBehindError
 from server.domain.history import Mark, PastReader, Point
 from server.domain.live_graph import Freshness, Reading
 from server.replica.load import apply_in_parts, copy_of, dismantle
@@ -57,7 +57,7 @@ class _Past:
     def keeps(self) -> Iterator[None]:
         """See ``Reading``."""
         if self.is_given_up:
-            raise OverloadedError("graphs of too many former times are asked for at once: try again later")
+            raise ReplicaBehindError("graphs of too many former times are asked for at once: try again")
         self.users += 1
         try:
             yield
@@ -188,8 +188,13 @@ class KeptPasts:
             async with aclosing(self._reader.rows_at(mark, position)) as rows:
                 changes = await step.read(rows)
             await apply_in_parts(graph, changes)
-        except BaseException:
+        except BaseException as error:
             self._free(graph)
+            if isinstance(error, DuplicateNameError):
+                # Times of changes can mislead, where a clock was set back.
+                raise HistoryUnavailableError(
+                    f"the graph of that time can't be put together: {error}"
+                ) from None
             raise
         return graph
 

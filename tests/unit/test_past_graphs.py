@@ -13,7 +13,6 @@ from server.domain.changes import FeedPosition
 from server.domain.errors import (
     DatabaseUnavailableError,
     HistoryUnavailableError,
-    OverloadedError,
     ReplicaBehindError,
 )
 from server.domain.history import FormerRows, Mark, Point
@@ -54,6 +53,7 @@ class Marks:
         self.may_read.set()
         self.error: Exception | None = None
         self.unmarked = False
+        self.name = ""
 
     async def mark_at(self, point: Point) -> Mark | None:
         self.asked += 1
@@ -72,7 +72,7 @@ class Marks:
             await self.may_read.wait()
             if self.error is not None:
                 raise self.error
-            yield changes(service(1, f"then-{number}"), gone=(3,))
+            yield changes(service(1, self.name or f"then-{number}"), gone=(3,))
         finally:
             self.reading.remove(number)
 
@@ -199,13 +199,20 @@ async def test_an_error_reaches_every_caller_and_nothing_is_kept(reader: Marks) 
     assert names(await kept.at(minutes(1), PATIENCE)) >= {"then-1"}
 
 
+async def test_former_rows_that_do_not_fit_together_are_no_graph(reader: Marks) -> None:
+    kept = await pasts(reader)
+    reader.name = "s2"
+    with pytest.raises(HistoryUnavailableError, match="two services would be called 's2'"):
+        await kept.at(minutes(1), PATIENCE)
+
+
 async def test_the_graph_asked_for_least_recently_goes(reader: Marks) -> None:
     kept = await pasts(reader)
     readings = [await kept.at(minutes(number), PATIENCE) for number in range(MOST_KEPT)]
     assert await kept.at(minutes(0), PATIENCE) is readings[0]
     await kept.at(minutes(MOST_KEPT), PATIENCE)
     assert await kept.at(minutes(0), PATIENCE) is readings[0]
-    with pytest.raises(OverloadedError), readings[1].keeps():
+    with pytest.raises(ReplicaBehindError), readings[1].keeps():
         pass
     assert await kept.at(minutes(1), PATIENCE) is not readings[1]
 
