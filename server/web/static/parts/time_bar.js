@@ -45,10 +45,10 @@ export function timeBar({ asOf = "", onchange, onback }) {
     { class: "time-bar" },
     h("legend", {}, "Time"),
     spans,
+    back,
     slider,
     said,
     field.element,
-    back,
     now,
   );
 

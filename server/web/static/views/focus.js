@@ -55,6 +55,8 @@ class Focus {
     this.name = name;
     this.hops = hops;
     this.params = { ...context.route.params };
+    // "2h" ago is one time while the view stands.
+    if (this.params.as_of) this.params.as_of = instant("as_of", this.params.as_of);
     this.parts = frame(this.params, hops, {
       onchange: (changed) => this.change({ ...this.params, ...changed }),
       ontime: (asOf) => this.changeTime(asOf),
