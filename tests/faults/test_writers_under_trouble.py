@@ -26,7 +26,10 @@ SMALL_POOL = PoolSettings(size=3, acquire_timeout=timedelta(seconds=1))
 CONNECTIONS = 3
 WRITERS = 12
 MAX_CONNECTIONS = 12
-END_POOL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'depgraph'"
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name IN ('depgraph', 'depgraph history')"
+)
 LOCK = "BEGIN; LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE"
 
 
@@ -68,7 +71,7 @@ async def test_more_writers_than_connections_are_asked_to_retry_and_reads_go_on(
 async def test_a_database_whose_connections_others_have_used_up_is_unavailable_and_comes_back(
     narrow_postgres: EmbeddedPostgres, record: Record
 ) -> None:
-    # Beside the feed's, no connection is held for good.
+    # Detection would hold a connection for good.
     detection = DetectionSettings(enabled=False)
     async with WholeServer.opened(narrow_postgres.url, record, detection=detection) as server:
         others = await every_connection(narrow_postgres.url)
@@ -91,7 +94,8 @@ async def every_connection(url: str) -> list[asyncpg.Connection]:
     """
     Take all connections but the feed's; a connection just closed becomes free a moment later.
 
-    That of the server's pool, which reads the reporters every few seconds, is ended for it.
+    Those of the server's pool, which reads the reporters every few seconds, and of the process that
+    marks the history are ended for it.
     """
     taken: list[asyncpg.Connection] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -99,6 +103,6 @@ async def every_connection(url: str) -> list[asyncpg.Connection]:
             try:
                 taken.append(await asyncpg.connect(url))
             except asyncpg.TooManyConnectionsError:
-                await taken[0].execute(END_POOL)
+                await taken[0].execute(END_OTHERS)
                 await asyncio.sleep(0.005)
     return taken
