@@ -87,3 +87,49 @@ async def test_a_lineage_leaves_no_count_of_holes_ahead_that_a_crash_would_skip(
     await connection.execute("SELECT nextval('depgraph_history.holes')")
     assert await connection.fetchval(MARK) == "marked"
     assert await connection.fetchval("SELECT log_cnt FROM depgraph_history.holes") == 0
+
+
+async def test_entries_of_another_cluster_are_older_than_the_marks_of_a_lineage(
+    connection: Connection,
+) -> None:
+    await connection.fetchval(MARK)
+    # As `pg_restore --data-only --disable-triggers`, and `doctor --repair` after it.
+    await connection.execute(
+        """ALTER TABLE services DISABLE TRIGGER ALL;
+        INSERT INTO services (id, service_id) VALUES ('00000000-0000-0000-0000-000000000001', 'restored');
+        INSERT INTO depgraph_history.service_changes (seq, xid, at, id, existed)
+        VALUES (1, '99999999999', now(), '00000000-0000-0000-0000-000000000001', false);
+        ALTER TABLE services ENABLE TRIGGER ALL"""
+    )
+    await connection.execute("SELECT depgraph_history.install_triggers()")
+    assert await connection.fetchval(MARK) == "marked"
+    assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "altered"]
+    assert not await connection.fetch(
+        """SELECT FROM depgraph_history.service_changes AS e, depgraph_history.marks AS m
+        WHERE m.lineage = depgraph_history.holding_lineage()
+            AND NOT pg_visible_in_snapshot(e.xid, m.snapshot)"""
+    )
+    assert await connection.fetchval(MARK) == "unchanged"
+
+
+async def test_a_hole_that_is_counted_while_a_lineage_begins_belongs_to_none(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("SELECT nextval('depgraph_history.holes')")
+    # A writer with a later id counts one while holes are counted up.
+    await connection.execute(
+        """ALTER FUNCTION depgraph_history.count_of_holes() RENAME TO really;
+        CREATE SEQUENCE depgraph_history.calls;
+        CREATE FUNCTION depgraph_history.count_of_holes() RETURNS bigint LANGUAGE plpgsql AS $$
+        DECLARE
+            found CONSTANT bigint := depgraph_history.really();
+        BEGIN
+            IF nextval('depgraph_history.calls') = 1 THEN
+                PERFORM nextval('depgraph_history.holes');
+            END IF;
+            RETURN found;
+        END
+        $$"""
+    )
+    assert await connection.fetchval(MARK) == "waiting"
+    assert await connection.fetchval("SELECT count(*) FROM depgraph_history.lineages") == 1
+    assert await connection.fetchval(MARK) == "marked"

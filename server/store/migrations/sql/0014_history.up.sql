@@ -454,8 +454,8 @@ AS $$
         OR EXISTS (SELECT FROM depgraph_history.alias_changes AS e WHERE e.xid = ANY (ARRAY(SELECT pg_snapshot_xip(former))))
 $$;
 
--- Begins a lineage where the former does not hold. Holes are counted first: who counts one later ends this lineage, and who did so earlier
--- has an id below `began`, as has whoever uses a function that was swapped: a trigger fires when rows are written.
+-- Begins a lineage where the former does not hold; NULL = not yet. Holes are counted first: who counts one later ends this lineage, and
+-- who did so earlier has an id below `began`, as has whoever uses a function that was swapped: a trigger fires when rows are written.
 CREATE FUNCTION depgraph_history.begin_lineage() RETURNS depgraph_history.lineages
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -472,11 +472,14 @@ BEGIN
     IF FOUND AND (former.holes, former.identity, former.origin) = (present.holes, present.identity, present.origin) THEN
         RETURN former;
     END IF;
-    -- PostgreSQL logs a sequence some values ahead, and a crash goes on behind these. With none ahead, a crash looks like no hole.
+    -- PostgreSQL logs a sequence some values ahead, and a crash goes on behind these. With none ahead, a crash looks like no hole. To count
+    -- up may give this transaction its id: who counts a hole meanwhile may have a later one, and is not waited for.
     WHILE (SELECT h.is_called AND h.log_cnt > 0 FROM depgraph_history.holes AS h) LOOP
-        PERFORM nextval('depgraph_history.holes');
+        present.holes := present.holes + 1;
+        IF nextval('depgraph_history.holes') <> present.holes THEN
+            RETURN NULL;
+        END IF;
     END LOOP;
-    present.holes := depgraph_history.count_of_holes();
     present.id := COALESCE(former.id, 0) + 1;
     present.began_at := clock_timestamp();
     present.began := pg_current_xact_id();
@@ -491,13 +494,11 @@ BEGIN
         ELSE 'altered'
     END;
     INSERT INTO depgraph_history.lineages SELECT present.*;
-    IF present.cause = 'restored' THEN
-        -- Transactions of another cluster: their ids come again here. Every snapshot takes 3 for finished.
-        FOR log IN SELECT t.log FROM depgraph_history.logged_tables AS t LOOP
-            EXECUTE format('UPDATE depgraph_history.%I SET xid = ''3'' WHERE xid >= $1', log)
-            USING pg_snapshot_xmin(pg_current_snapshot());
-        END LOOP;
-    END IF;
+    -- A restore may have brought transactions of another cluster, whose ids come again here. Every snapshot takes 3 for finished, as those
+    -- of this lineage take all that were before it.
+    FOR log IN SELECT t.log FROM depgraph_history.logged_tables AS t LOOP
+        EXECUTE format('UPDATE depgraph_history.%I SET xid = ''3'' WHERE xid >= $1', log) USING present.began;
+    END LOOP;
     RETURN present;
 END
 $$;
@@ -525,6 +526,9 @@ BEGIN
         RETURN 'incomplete';
     END IF;
     present := depgraph_history.begin_lineage();
+    IF present.id IS NULL THEN
+        RETURN 'waiting';
+    END IF;
     IF NOT present.is_ready THEN
         IF pg_snapshot_xmin(pg_current_snapshot()) < present.began THEN
             RETURN 'waiting';
