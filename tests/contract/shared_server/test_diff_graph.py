@@ -30,6 +30,9 @@ from tests.support.changing_statements import change_something
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.failures import failure_of
 
+# Answers are the same on both transports, which only carry them.
+pytestmark = pytest.mark.one_transport
+
 Connection = asyncpg.Connection
 SEEDS = range(2)
 STATEMENTS_A_MARK = 12
@@ -301,8 +304,14 @@ async def test_after_a_restore_changes_are_told_apart_by_their_times(
 ) -> None:
     dice = random.Random(7)  # noqa: S311 - no secret
     states = await history(connection, dice)
-    # As if the dump of another cluster had been restored.
+    # As if the dump of another cluster had been restored, whose snapshots mean nothing here.
     await connection.execute("UPDATE depgraph_history.lineages SET origin = '1:2'")
+    await connection.execute(
+        """UPDATE depgraph_history.marks AS m
+        SET snapshot = format('%1$s:%1$s:', 99999999 + n.place)::pg_snapshot
+        FROM (SELECT at, row_number() OVER (ORDER BY at) AS place FROM depgraph_history.marks) AS n
+        WHERE n.at = m.at"""
+    )
     for _ in range(STATEMENTS_A_MARK):
         await change_something(connection, dice)
     restored = await marked(connection)
@@ -322,6 +331,30 @@ async def test_after_a_restore_changes_are_told_apart_by_their_times(
             check_cycles(found, earlier.tables, tables)
             assert getattr(found, "from").approximate
             assert found.to.approximate == (later == states[-1].at)
+
+
+async def test_what_was_in_flight_at_a_mark_came_after_it(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]", database_url: str
+) -> None:
+    await stubs.write_edges("a>b")
+    other: Connection[asyncpg.Record] = await asyncpg.connect(database_url)
+    try:
+        async with other.transaction():
+            await other.execute("UPDATE services SET team = 'slow' WHERE service_id = 'a'")
+            await stubs.write_services("c")
+            first = await marked(connection)
+        await stubs.write_services("d")
+        second = await marked(connection)
+    finally:
+        await other.close()
+    found = await diff(stubs, request(first.at, second.at))
+    check_rows(found, first.tables, second.tables)
+    assert len(found.services) == 2
+    changes = pb.ListChangesRequest()
+    changes.since.FromDatetime(first.at)
+    changes.until.FromDatetime(second.at)
+    listed = (await stubs.history.ListChanges(changes)).changes
+    assert [change.service.after.service_id for change in listed] == ["d", "a"]
 
 
 async def test_the_revision_of_a_write_names_the_first_mark_that_holds_it(

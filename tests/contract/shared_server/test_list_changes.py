@@ -24,6 +24,9 @@ from tests.support.failures import failure_of
 if TYPE_CHECKING:
     from uuid import UUID
 
+# Answers are the same on both transports, which only carry them.
+pytestmark = pytest.mark.one_transport
+
 Connection = asyncpg.Connection
 SEEDS = range(2)
 STATEMENTS = 40
@@ -260,7 +263,7 @@ async def test_the_nearest_changes_come_first(
         )
     names = {key: row["service_id"] for key, row in states[0].tables.services.items()}
     for key, name in names.items():
-        for most in (0, 1, 2):
+        for most in (0, 2):
             reached = nx.single_source_shortest_path_length(graph, key, cutoff=most)
             far = {names[each]: hops for each, hops in reached.items()}
             far |= {str(each): hops for each, hops in reached.items()}
@@ -268,7 +271,7 @@ async def test_the_nearest_changes_come_first(
             wanted = sorted(
                 ((hops, change) for hops, change in near if hops is not None), key=lambda each: each[0]
             )
-            found = await listed(stubs, size=3, service_id=name, max_hops=most, **window)
+            found = await listed(stubs, size=20, service_id=name, max_hops=most, **window)
             assert [change.hops for change in found] == [hops for hops, _ in wanted]
             for change in found:
                 change.hops = 0
