@@ -80,7 +80,9 @@ async def test_rows_as_of_every_mark_are_those_of_its_copy_under_random_writers(
     database_url: str, seed: int, soak_seconds: float | None, effort: int, record: Record
 ) -> None:
     async with answers_of_a_server(database_url) as (judges, merges):
-        async with history_run(database_url, seed, judges, jobs=[merges]) as run:
+        async with history_run(
+            database_url, seed, judges, jobs=[merges], wrong_readings=WRONG_READINGS
+        ) as run:
             await asyncio.sleep(soak_seconds or SHORT_SECONDS * effort)
             await eventually(lambda: run.counts["sql: comparisons"] > ENOUGH)
         await run.judge_latest(JUDGED_AGAIN)

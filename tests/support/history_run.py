@@ -19,7 +19,7 @@ from depgraph.v1.catalog_service_pb2 import (
 from depgraph.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from depgraph.v1.types_pb2 import Service
 from tests.support.eventually import PATIENCE_SECONDS, eventually
-from tests.support.history_copies import WRONG_READINGS, Connection, Copy, as_of, differing, holds, take_copy
+from tests.support.history_copies import Connection, Copy, Reading, as_of, differing, holds, take_copy
 from tests.support.history_statements import HISTORY_WEIGHTS
 from tests.support.random_statements import Statement
 from tests.support.random_writer import RandomWriter, connect
@@ -60,6 +60,8 @@ class HistoryRun:
     weights: Mapping[Statement, int] = field(default_factory=lambda: HISTORY_WEIGHTS)
     jobs: Sequence[Job] = ()
     """Other writers."""
+    wrong_readings: Mapping[str, Reading] = field(default_factory=dict)
+    """Readings that copies are to catch."""
     counts: Counter[str] = field(default_factory=Counter)
     copies: list[Copy] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -145,7 +147,9 @@ class HistoryRun:
             self.counts["marks that were pruned or have a hole after them"] += 1
             return
         said = {"sql": differing(await as_of(connection, copy), copy.rows)}
-        wrong = {name: await as_of(connection, copy, reading) for name, reading in WRONG_READINGS.items()}
+        wrong = {
+            name: await as_of(connection, copy, reading) for name, reading in self.wrong_readings.items()
+        }
         place = self.copies.index(copy) + 1
         former = dice.choice([each for each in self.copies[:place] if each.lineage == copy.lineage])
         for name, judge in self.judges.items():
@@ -210,13 +214,15 @@ async def history_run(
     url: str,
     seed: int,
     judges: Mapping[str, Judge] | None = None,
+    *,
     weights: Mapping[Statement, int] = HISTORY_WEIGHTS,
     jobs: Sequence[Job] = (),
+    wrong_readings: Mapping[str, Reading] | None = None,
 ) -> AsyncIterator[HistoryRun]:
     """Fill a new database, begin a lineage, let writers write; wait for them at the end."""
     async with connected(url) as connection:
         await populate(connection)
         await begun(connection)
-    run = HistoryRun(url, seed, judges or {}, weights, jobs)
+    run = HistoryRun(url, seed, judges or {}, weights, jobs, wrong_readings or {})
     async with run.going_on():
         yield run
