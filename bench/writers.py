@@ -119,7 +119,7 @@ class Writer:
 
 
 class Bare(Writer):
-    """One INSERT … ON CONFLICT of all columns, into a table without triggers but foreign keys."""
+    """One INSERT … ON CONFLICT of all columns, into a table with no triggers but foreign keys."""
 
     def __init__(self, connection: asyncpg.Connection, ids: dict[str, UUID]) -> None:
         super().__init__(connection)
@@ -127,9 +127,10 @@ class Bare(Writer):
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, url: str) -> AsyncIterator["Bare"]:
+    async def opened(cls, url: str, *, with_triggers: bool = False) -> AsyncIterator["Bare"]:
         async with connected(url) as connection:
-            await connection.execute("ALTER TABLE service_dependencies DISABLE TRIGGER USER")
+            if not with_triggers:
+                await connection.execute("ALTER TABLE service_dependencies DISABLE TRIGGER USER")
             services = await connection.fetch("SELECT service_id, id FROM services")
             yield cls(connection, {service["service_id"]: service["id"] for service in services})
 

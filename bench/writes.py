@@ -7,7 +7,7 @@ triggers, with PostgreSQL's own settings. Both take turns, each on its own datab
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
@@ -17,7 +17,7 @@ import asyncpg
 from bench.graphs import Edges, big100k, seed5k
 from bench.measuring import Figure, Seconds, ratio, stopwatch, take_turns_async, typical
 from bench.stage import Stage, connected, embedded_url, serving, write_dependencies, write_services
-from bench.writers import Bare, Repository, Rpc, Writer, batches, database, fill
+from bench.writers import Bare, Batch, Repository, Rpc, Writer, batches, database, fill
 from server.config import StalenessSettings
 from server.store.staleness import Swept, sweep
 
@@ -52,15 +52,15 @@ async def _upsert(address: str, url: str) -> list[Figure]:
         rpc = await stack.enter_async_context(Rpc.opened(address, url))
         bare = await stack.enter_async_context(Bare.opened(await database(url, "bare")))
         repository = await stack.enter_async_context(Repository.opened(await database(url, "repository")))
-        large = await _take_turns([rpc, bare], ROWS)
-        small = await _take_turns([rpc, repository, bare], FEWER_ROWS)
+        large = await write_in_turns([rpc, bare], ROWS)
+        small = await write_in_turns([rpc, repository, bare], FEWER_ROWS)
     figures: list[Figure] = []
     for kind, (call, least) in large.items():
-        figures += _compared(f"upsert of {ROWS:,} {kind} rows", ("the call", call), (PLAIN, least), at_most=2)
+        figures += compared(f"upsert of {ROWS:,} {kind} rows", ("the call", call), (PLAIN, least), at_most=2)
     for kind, (call, alone, least) in small.items():
         what = f"upsert of {FEWER_ROWS:,} {kind} rows"
-        figures += _compared(what, ("the call", call), (PLAIN, least))
-        figures += _compared(what, ("the repository", alone), (PLAIN, least))
+        figures += compared(what, ("the call", call), (PLAIN, least))
+        figures += compared(what, ("the repository", alone), (PLAIN, least))
     return figures
 
 
@@ -72,15 +72,15 @@ async def _triggers(url: str) -> list[Figure]:
                 await connection.execute(WITHOUT_FEED.format(event))
         logged = await stack.enter_async_context(Repository.opened(await database(url, "logged")))
         plain = await stack.enter_async_context(Repository.opened(plain_url))
-        taken = await _take_turns([logged, plain], ROWS)
+        taken = await write_in_turns([logged, plain], ROWS)
     figures: list[Figure] = []
     for kind, (above, below) in taken.items():
         what = f"triggers at {ROWS:,} {kind} rows"
-        figures += _compared(what, ("with the feed's", above), ("without", below))
+        figures += compared(what, ("with the feed's", above), ("without", below))
     return figures
 
 
-def _compared(
+def compared(
     what: str, ours: tuple[str, Seconds], theirs: tuple[str, Seconds], *, at_most: float | None = None
 ) -> Iterator[Figure]:
     """A ratio and what it is made of."""
@@ -90,7 +90,9 @@ def _compared(
     yield typical(f"  {below}", least, "ms")
 
 
-async def _take_turns(writers: Sequence[Writer], rows: int) -> Taken:
+async def write_in_turns(
+    writers: Sequence[Writer], rows: int, batches: Callable[[int, int, int], Iterable[Batch]] = batches
+) -> Taken:
     """
     Return the seconds of each writer by kind of batch. Every other turn goes backwards.
 

@@ -20,7 +20,7 @@ from server.domain.services import name_problem
 from server.feed import checkup as feed_checkup
 from server.feed.connection import FeedConnection
 from server.postgres import DRIVER_ERRORS, Finding, connect, explain, parse_database_url, remarks
-from server.store import migrate
+from server.store import history_checkup, migrate
 from server.store.database import Database
 from server.store.migrations.session import connected as database_connected
 from server.store.single_runner import runner_session
@@ -52,6 +52,7 @@ async def examine_database(
             return [], findings
         repaired = await _repair(connection) if repair else []
         findings += [finding async for finding in feed_checkup.examine(connection)]
+        findings += await history_checkup.examine(connection)
         return repaired, [*findings, *await _names(connection)]
 
 
@@ -146,7 +147,7 @@ async def _names(connection: asyncpg.Connection[asyncpg.Record]) -> list[Finding
 
 async def _repair(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
     try:
-        return list(await feed_checkup.repair(connection))
+        return [*await feed_checkup.repair(connection), *await history_checkup.repair(connection)]
     except asyncpg.LockNotAvailableError:
         raise CommandError("the tables are busy: nothing was repaired, try again") from None
     except asyncpg.PostgresError as error:

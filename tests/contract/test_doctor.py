@@ -131,6 +131,29 @@ async def test_triggers_are_put_back_only_with_repair_and_the_server_reads_again
     assert (await Stubs(channel).graph.GetComponent(request)).component.members == ["unseen"]
 
 
+async def test_history_triggers_are_put_back_with_repair_and_history_begins_anew(
+    run: Run, connection: Connection
+) -> None:
+    assert await connection.fetchval("SELECT depgraph_history.mark()") == "marked"
+    assert "ok   history: goes back " in (await run("doctor")).stdout
+    await connection.execute("DROP TRIGGER depgraph_history_update ON service_dependencies")
+    await connection.execute("ALTER TABLE services ENABLE TRIGGER depgraph_history_delete")
+    looked = await run("doctor")
+    assert looked.returncode == 1
+    assert "BAD  history: service_dependencies.depgraph_history_update is missing" in looked.stdout
+    assert "BAD  history: services.depgraph_history_delete is missing, disabled or altered" in looked.stdout
+
+    repaired = await run("doctor", "--repair")
+    assert repaired.returncode == 0, repaired.stdout
+    assert "repaired: created service_dependencies.depgraph_history_update" in repaired.stdout
+    assert "repaired: enabled services.depgraph_history_delete" in repaired.stdout
+    assert "note history: begins anew with the next mark" in repaired.stdout
+    assert await connection.fetchval("SELECT depgraph_history.mark()") == "marked"
+    assert "ok   history: goes back 0:00:0" in (await run("doctor")).stdout
+    await connection.execute("SELECT depgraph_history.set_switch(false)")
+    assert "note history: switched off" in (await run("doctor")).stdout
+
+
 async def test_missing_migrations_are_named_with_the_command_to_run(run: Run, database_url: str) -> None:
     await migrate.downgrade(database_url, "0003")
     seen = await run("doctor")

@@ -142,3 +142,57 @@ async def test_an_entry_names_who_the_transaction_says_it_is(connection: Connect
     await insert_service(connection, "b")
 
     assert [entry["principal"] for entry in await entries(connection, "service_changes")] == ["jane", None]
+
+
+async def test_copy_merge_and_on_conflict_are_noted_as_what_they_do_to_each_row(
+    connection: Connection, pair: tuple[UUID, UUID, UUID]
+) -> None:
+    a, b, _ = pair
+    await connection.copy_records_to_table("services", records=[("copied",)], columns=["service_id"])
+    await connection.execute(
+        """
+        INSERT INTO services (service_id) VALUES ('a'), ('new')
+        ON CONFLICT (service_id) DO UPDATE SET team = 't'
+        """
+    )
+    noted = {
+        (entry["service_id"], entry["existed"]) for entry in await entries(connection, "service_changes")
+    }
+    assert noted == {(None, False), ("a", True)}
+    assert len(await entries(connection, "service_changes")) == 3
+    if connection.get_server_version() < (15,):
+        return
+    await forget(connection)
+    await connection.execute(
+        """
+        MERGE INTO services AS s
+        USING (VALUES ('a'), ('b'), ('merged')) AS given (name) ON s.service_id = given.name
+        WHEN MATCHED AND given.name = 'a' THEN UPDATE SET team = 'm'
+        WHEN MATCHED THEN DELETE
+        WHEN NOT MATCHED THEN INSERT (service_id) VALUES (given.name)
+        """
+    )
+    merged = {entry["id"]: entry for entry in await entries(connection, "service_changes")}
+    assert len(merged) == 3
+    assert (merged.pop(a)["team"], merged.pop(b)["service_id"]) == ("t", "b")
+    assert [entry["existed"] for entry in merged.values()] == [False]
+
+
+async def test_truncate_with_a_fixed_snapshot_may_not_see_all_rows_and_is_a_hole(
+    connection: Connection, pair: tuple[UUID, UUID, UUID]
+) -> None:
+    async with connection.transaction(isolation="repeatable_read"):
+        await connection.execute("TRUNCATE service_aliases")
+
+    assert await entries(connection, "alias_changes") == []
+    assert await connection.fetchval("SELECT depgraph_history.count_of_holes()") == 1
+
+
+async def test_the_entries_of_a_row_are_in_the_order_of_its_changes(
+    connection: Connection, pair: tuple[UUID, UUID, UUID]
+) -> None:
+    for team in ("1", "2", "3"):
+        await connection.execute("UPDATE services SET team = $1 WHERE service_id = 'a'", team)
+    await connection.execute("DELETE FROM services WHERE service_id = 'a'")
+
+    assert [entry["team"] for entry in await entries(connection, "service_changes")] == [None, "1", "2", "3"]

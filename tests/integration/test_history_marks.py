@@ -1,15 +1,22 @@
 """Marks: when one is made, when a lineage ends, and what pruning keeps."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 
+from tests.support.dumps import dump, restore
 from tests.support.plain_sql import connected, insert_service
 
 Connection = asyncpg.Connection
 MARK = "SELECT depgraph_history.mark()"
 HOLDING = "SELECT depgraph_history.holding_lineage()"
 CAUSES = "SELECT cause FROM depgraph_history.lineages ORDER BY id"
+
+
+async def all_at(connection: Connection) -> list[datetime]:
+    """The times of all marks."""
+    return [row[0] for row in await connection.fetch("SELECT at FROM depgraph_history.marks ORDER BY at")]
 
 
 async def test_a_mark_is_made_where_something_changed(connection: Connection) -> None:
@@ -53,22 +60,6 @@ async def test_a_hole_ends_a_lineage(connection: Connection) -> None:
     assert await connection.fetchval(HOLDING) is None
     assert await connection.fetchval(MARK) == "marked"
     assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "holes"]
-
-
-async def test_pruning_keeps_what_the_oldest_mark_that_is_kept_needs(connection: Connection) -> None:
-    for name in ("a", "b", "c"):
-        await insert_service(connection, name)
-        await connection.fetchval(MARK)
-    marks = [row[0] for row in await connection.fetch("SELECT at FROM depgraph_history.marks ORDER BY at")]
-    await connection.execute(
-        "UPDATE depgraph_history.marks SET at = at - interval '2 h' WHERE at <= $1", marks[1]
-    )
-
-    prune = "SELECT depgraph_history.prune($1, 100)"
-    assert await connection.fetchval(prune, timedelta(hours=1)) == 2
-
-    assert await connection.fetchval("SELECT count(*) FROM depgraph_history.marks") == 2
-    assert await connection.fetchval("SELECT count(*) FROM depgraph_history.service_changes") == 1
 
 
 async def test_an_emptied_log_ends_the_lineage_and_a_rewritten_one_does_not(connection: Connection) -> None:
@@ -132,4 +123,102 @@ async def test_a_hole_that_is_counted_while_a_lineage_begins_belongs_to_none(con
     )
     assert await connection.fetchval(MARK) == "waiting"
     assert await connection.fetchval("SELECT count(*) FROM depgraph_history.lineages") == 1
+
+
+async def test_times_of_marks_ascend_although_the_clock_goes_back(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("UPDATE depgraph_history.marks SET at = at + interval '1 h'")
+    [ahead] = await all_at(connection)
+    await insert_service(connection)
+    await connection.fetchval(MARK)
+
+    assert (await all_at(connection))[1] == ahead + timedelta(microseconds=1)
+
+
+async def test_columns_that_history_does_not_hold_may_come_and_go(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("ALTER TABLE services ADD COLUMN extra text")
+    await connection.execute("ALTER TABLE services ALTER updated_at SET DEFAULT clock_timestamp()")
+    await insert_service(connection, extra="'x'")
+    await connection.execute("ALTER TABLE services DROP COLUMN extra")
+    assert await connection.fetchval(HOLDING) == 1
+
+
+async def test_a_structural_column_that_is_altered_ends_the_lineage(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("ALTER TABLE services ALTER team TYPE text")
+    assert await connection.fetchval(HOLDING) is None
+    await connection.fetchval(MARK)
+    assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "altered"]
+
+
+async def test_a_structural_column_is_added_without_ending_the_lineage(connection: Connection) -> None:
+    service = await insert_service(connection)
+    await connection.fetchval(MARK)
+    async with connection.transaction():
+        await connection.execute("ALTER TABLE services ADD COLUMN tier integer NOT NULL DEFAULT 3")
+        await connection.execute("SELECT depgraph_history.add_column('services', 'tier')")
+    await connection.execute("UPDATE services SET tier = 1")
+    await connection.execute("DELETE FROM services")
+
+    entries = await connection.fetch(
+        "SELECT id, existed, tier FROM depgraph_history.service_changes ORDER BY seq"
+    )
+    assert [tuple(entry) for entry in entries] == [
+        (service, False, None),
+        (service, True, 3),
+        (service, True, 1),
+    ]
+    assert await connection.fetchval(HOLDING) == 1
+    assert await connection.fetch("SELECT * FROM depgraph_history.missing_triggers()") == []
+
+
+async def test_a_switch_that_was_off_ends_the_lineage_even_if_nobody_wrote(connection: Connection) -> None:
+    await connection.fetchval(MARK)
+    await connection.execute("SELECT depgraph_history.set_switch(true)")
+    assert await connection.fetchval(HOLDING) == 1
+    await connection.execute("SELECT depgraph_history.set_switch(false)")
+    assert await connection.fetchval(MARK) == "off"
+    await connection.execute("SELECT depgraph_history.set_switch(true)")
+    assert await connection.fetchval(HOLDING) is None
+    await connection.fetchval(MARK)
+    assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "switched"]
+
+
+async def test_nothing_is_marked_while_a_trigger_is_missing(connection: Connection) -> None:
+    await connection.execute("DROP TRIGGER depgraph_history_delete ON service_aliases")
+    assert await connection.fetchval(MARK) == "incomplete"
+    done = await connection.fetch("SELECT * FROM depgraph_history.install_triggers()")
+    assert [tuple(row) for row in done] == [("service_aliases", "depgraph_history_delete", "created")]
     assert await connection.fetchval(MARK) == "marked"
+
+
+async def test_a_dump_brings_its_history_along_into_the_database_that_it_came_from(
+    connection: Connection, database_url: str, tmp_path: Path
+) -> None:
+    service = await insert_service(connection, "kept")
+    await connection.fetchval(MARK)
+    await connection.execute("UPDATE services SET team = 'dumped'")
+    saved = await dump(database_url, tmp_path / "dump")
+    await connection.execute("UPDATE services SET team = 'lost'")
+    await connection.fetchval(MARK)
+    await restore(saved, database_url)
+
+    assert await connection.fetchval(HOLDING) is None
+    assert await connection.fetchval(MARK) == "marked"
+    assert [row[0] for row in await connection.fetch(CAUSES)] == ["begun", "restored"]
+    assert len(await all_at(connection)) == 2
+    await connection.execute("UPDATE services SET team = 'after'")
+    assert await connection.fetchval(MARK) == "marked"
+    entries = await connection.fetch("SELECT id, team FROM depgraph_history.service_changes ORDER BY seq")
+    assert [tuple(entry) for entry in entries] == [(service, None), (service, None), (service, "dumped")]
+
+
+async def test_entries_of_another_cluster_count_as_old_to_every_snapshot(connection: Connection) -> None:
+    await insert_service(connection, "a")
+    await connection.fetchval(MARK)
+    await connection.execute("UPDATE depgraph_history.service_changes SET xid = '4000000000'")
+    await connection.execute("UPDATE depgraph_history.lineages SET origin = 'elsewhere'")
+    assert await connection.fetchval(MARK) == "marked"
+    assert await connection.fetchval(MARK) == "unchanged"
+    assert await connection.fetchval("SELECT xid::text FROM depgraph_history.service_changes") == "3"

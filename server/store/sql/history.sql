@@ -159,3 +159,32 @@ SELECT depgraph_history.prune($1, $2);
 SELECT count(*)
 FROM depgraph_history.lineages AS l
 WHERE l.cause = 'holes' AND l.began_at > clock_timestamp() - interval '1 hour';
+
+-- name: history_missing_triggers
+-- The history triggers that are not in place.
+SELECT m.table_name, m.trigger_name
+FROM depgraph_history.missing_triggers() AS m;
+
+-- name: history_install_triggers
+-- Put the history triggers back; return each that was missing or altered, and what was done.
+SELECT i.table_name, i.trigger_name, i.deed
+FROM depgraph_history.install_triggers() AS i;
+
+-- name: history_state
+-- Whether history is on, how long the holding lineage goes back (NULL = none holds, or it has no mark yet), and how much there is: entries
+-- as the statistics of PostgreSQL estimate them.
+SELECT
+    (SELECT s.is_on FROM depgraph_history.switch AS s) AS is_on,
+    clock_timestamp() - (SELECT min(m.at) FROM depgraph_history.marks AS m WHERE m.lineage = h.id) AS oldest,
+    (SELECT count(*) FROM depgraph_history.marks) AS marks,
+    (
+        SELECT COALESCE(sum(t.n_live_tup), 0)::bigint
+        FROM pg_stat_all_tables AS t
+        WHERE t.schemaname = 'depgraph_history' AND t.relname LIKE '%\_changes'
+    ) AS entries,
+    (
+        SELECT sum(pg_total_relation_size(c.oid))::bigint
+        FROM pg_class AS c
+        WHERE c.relnamespace = 'depgraph_history'::regnamespace AND c.relkind = 'r'
+    ) AS bytes
+FROM (SELECT depgraph_history.holding_lineage() AS id) AS h;

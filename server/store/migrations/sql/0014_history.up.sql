@@ -614,6 +614,24 @@ BEGIN
 END
 $$;
 
+-- CREATE TRIGGER waits for whoever is writing, and all other writers would wait behind it. So it gives up after a moment, lets them pass,
+-- and tries again.
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '200ms';
+    LOOP
+        BEGIN
+            LOCK TABLE public.services, public.service_dependencies, public.service_aliases IN SHARE ROW EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                PERFORM pg_sleep(0.3);
+        END;
+    END LOOP;
+    SET LOCAL lock_timeout = DEFAULT;
+END
+$$;
+
 SELECT depgraph_history.install_triggers();
 
 -- A log that is emptied is a hole: without its entries, nothing seems to have changed.
