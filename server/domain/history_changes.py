@@ -13,8 +13,8 @@ from server.domain.services import Service, ServiceAlias, ServiceKind
 
 Row = TypeVar("Row", Service, DependencyRow, ServiceAlias)
 
-MOST_DEPENDENCIES = 200_000
-"""Changed dependencies that one comparison takes at most: some 300 MB."""
+MOST_ROWS = 200_000
+"""Changed rows of a table that one comparison takes at most: some 300 MB."""
 MOST_FORMER_ENDS = 200_000
 """Pairs of services, no longer calling one another, that distances take into account at most."""
 
@@ -106,7 +106,7 @@ class HistoryStore(Protocol):
         Return what may differ between the two states of a window. O(changes since the earlier).
 
         The dependencies of services that became, or no longer are, of one of the ``kinds`` are
-        among them. Raises ``ResponseTooLargeError`` beyond ``MOST_DEPENDENCIES``.
+        among them. Raises ``ResponseTooLargeError`` beyond ``MOST_ROWS`` of a table.
         """
 
     async def reported(self, window: Window) -> dict[UUID, float]:

@@ -1,7 +1,9 @@
 """Changes between two states of the tables, out of the undo log of migration 0014."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -12,8 +14,8 @@ from server.domain.dependencies import DependencyRow
 from server.domain.errors import FieldViolation, InvalidInputError, ResponseTooLargeError
 from server.domain.history import Mark
 from server.domain.history_changes import (
-    MOST_DEPENDENCIES,
     MOST_FORMER_ENDS,
+    MOST_ROWS,
     AnyChange,
     ChangePlace,
     FormerEnds,
@@ -38,7 +40,7 @@ _NEWEST, _NEAREST = query("history_newest"), query("history_nearest")
 _NAMES_THEN, _FORMER_ENDS = query("history_names_then"), query("history_former_ends")
 _LAST_SEQ = 2**63 - 1
 
-Row = TypeVar("Row", Service, DependencyRow, ServiceAlias)
+T = TypeVar("T")
 
 
 class _Subject(NamedTuple):
@@ -67,21 +69,19 @@ class HistoryRepository:
         """See ``HistoryStore.netted``."""
         sides = (*_side(window.since), *_side(window.until))
         async with self._reader.reading(window.since, window.present) as connection:
-            found = await connection.fetch(_NETTED_SERVICES, *sides)
-            services = [_states(row, Service._make, 0) for row in found]
-            rows = await connection.fetch(_NETTED_DEPENDENCIES, *sides, MOST_DEPENDENCIES + 1)
-            if len(rows) > MOST_DEPENDENCIES:
-                raise _too_many()
-            dependencies = list(map(_dependency_states, rows))
+            found = await _at_most(connection, "services", _NETTED_SERVICES, *sides)
+            services: list[States[Service]] = await _decoded(partial(_states, Service._make), found)
+            rows = await _at_most(connection, "dependencies", _NETTED_DEPENDENCIES, *sides)
+            dependencies = await _decoded(_dependency_states, rows)
             del rows
-            aliases = [
-                _states(row, ServiceAlias._make, 0) for row in await connection.fetch(_NETTED_ALIASES, *sides)
-            ]
+            changed = await _at_most(connection, "aliases", _NETTED_ALIASES, *sides)
+            aliases: list[States[ServiceAlias]] = await _decoded(
+                partial(_states, ServiceAlias._make), changed
+            )
             turned = [row[1] for row, states in zip(found, services, strict=True) if _turned(states, kinds)]
             if turned:
-                known = {row.id for states in dependencies for row in states if row is not None}
-                others = map(DependencyRow._make, await connection.fetch(_DEPENDENCIES_OF, turned))
-                dependencies += [States(row, row) for row in others if row.id not in known]
+                others = await _at_most(connection, "dependencies", _DEPENDENCIES_OF, turned)
+                dependencies += await asyncio.to_thread(_unchanged, others, dependencies)
         return Netted(services, dependencies, aliases)
 
     async def reported(self, window: Window) -> dict[UUID, float]:
@@ -131,12 +131,12 @@ def _side(mark: Mark) -> tuple[str, datetime | None]:
     return mark.snapshot.text, None if mark.is_exact else mark.at
 
 
-def _states(record: asyncpg.Record, make: Any, first: int) -> States[Any]:
-    """Read the two halves of a record; each begins with whether the row existed, at ``first``."""
+def _states(make: Any, record: Sequence[Any]) -> States[Any]:
+    """Read the two halves of a record; each begins with whether the row existed."""
     values = tuple(record)
     half = len(values) // 2
-    before = make(values[first + 1 : half]) if values[first] else None
-    return States(before, make(values[half + first + 1 :]) if values[half + first] else None)
+    before = make(values[1:half]) if values[0] else None
+    return States(before, make(values[half + 1 :]) if values[half] else None)
 
 
 _DEPENDENCY_HALF = 2 + len(DependencyRow._fields)
@@ -161,12 +161,32 @@ def _turned(states: States[Service], kinds: Collection[ServiceKind]) -> bool:
     return (states.before.kind in kinds) is not (states.after.kind in kinds)
 
 
-def _too_many() -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"more than {MOST_DEPENDENCIES:,} dependencies changed between the two: compare times that are "
-        "nearer to each other",
-        limit=str(MOST_DEPENDENCIES),
-    )
+def _unchanged(
+    others: Iterable[asyncpg.Record], changed: Iterable[States[DependencyRow]]
+) -> list[States[DependencyRow]]:
+    """Decode dependencies as they are, without those that changed."""
+    known = {row.id for states in changed for row in states if row is not None}
+    rows = map(DependencyRow._make, others)
+    return [States(row, row) for row in rows if row.id not in known]
+
+
+async def _at_most(
+    connection: Connection, what: str, statement: str, *arguments: Any
+) -> list[asyncpg.Record]:
+    """Read rows; the limit is the last parameter. Raises ``ResponseTooLargeError`` beyond it."""
+    rows = await connection.fetch(statement, *arguments, MOST_ROWS + 1)
+    if len(rows) > MOST_ROWS:
+        raise ResponseTooLargeError(
+            f"more than {MOST_ROWS:,} {what} changed between the two: compare times that are nearer to each "
+            "other",
+            limit=str(MOST_ROWS),
+        )
+    return rows
+
+
+async def _decoded(decode: Callable[[Any], T], rows: Sequence[asyncpg.Record]) -> list[T]:
+    """Decode rows, some µs each, in a thread: other calls run meanwhile."""
+    return await asyncio.to_thread(list, map(decode, rows))
 
 
 async def _changes(
@@ -181,7 +201,8 @@ async def _changes(
         ids = list({row["id"] for row in rows})
         numbers = [row["seq"] for row in rows]
         for row in await connection.fetch(subject.statement, *since, ids, numbers):
-            states = _entry(row, subject.make)
+            # Behind seq, at, principal and xid.
+            states = _states(subject.make, row[4:])
             ends = {state[place] for state in states if state is not None for place in subject.ends}
             read[row["seq"]] = row, states, ends
     names = await _names_then(
@@ -201,14 +222,6 @@ async def _changes(
         for seq, place in places.items()
         for row, states, ends in (read[seq],)
     ]
-
-
-def _entry(record: asyncpg.Record, make: Any) -> States[Any]:
-    """Read an entry: seq, at, principal and xid, then existed and row, before and after."""
-    values = tuple(record)[4:]
-    half = len(values) // 2
-    before = make(values[1:half]) if values[0] else None
-    return States(before, make(values[half + 1 :]) if values[half] else None)
 
 
 async def _names_then(

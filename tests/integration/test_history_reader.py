@@ -13,14 +13,17 @@ from server.domain.errors import (
     DatabaseUnavailableError,
     HistoryUnavailableError,
     ReplicaBehindError,
+    ResponseTooLargeError,
     RevisionUnknownError,
 )
 from server.domain.history import Mark, Point
+from server.domain.history_changes import Window, present_mark
 from server.domain.live_graph import AtLeastAsFresh
 from server.domain.revision import Revision
 from server.replica import KeptPasts, Replica
 from server.store.database import Database
 from server.store.history import HistoryReader
+from server.store.history_changes import HistoryRepository
 from tests.support.following import PATIENCE, Rows, following, memory, tables
 from tests.support.plain_sql import connected
 
@@ -249,3 +252,32 @@ async def test_a_confidence_that_recovers_after_the_copy_was_made_is_the_one_rep
             reported |= rows.by_id
     keys = await scene.connection.fetch("SELECT id FROM service_dependencies")
     assert reported == {row["id"]: 1.0 for row in keys}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE services SET team = 'second'", "services"),
+        ("UPDATE service_dependencies SET timeout_ms = 7", "dependencies"),
+        (
+            "INSERT INTO service_aliases (alias, service_id) SELECT 'a' || service_id, id FROM services",
+            "aliases",
+        ),
+        # The dependencies of a service that is of another kind.
+        ("UPDATE services SET kind = 'external' WHERE service_id = 's1'", "dependencies"),
+    ],
+)
+async def test_a_comparison_of_too_many_rows_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str, what: str
+) -> None:
+    since = await scene.mark()
+    await scene.write(change)
+    position = scene.replica.position
+    assert position is not None
+    window = Window(since, present_mark(position, datetime.now(UTC)), position)
+    store = HistoryRepository(scene.reader)
+    await store.netted(window, ["external"])
+
+    monkeypatch.setattr("server.store.history_changes.MOST_ROWS", 3)
+    with pytest.raises(ResponseTooLargeError, match=f"more than 3 {what} changed"):
+        await store.netted(window, ["external"])

@@ -35,7 +35,8 @@ states AS (
 )
 SELECT e.*, s.*
 FROM earlier AS e
-LEFT JOIN states AS s ON s.id = e.id;
+LEFT JOIN states AS s ON s.id = e.id
+LIMIT $5;
 
 -- name: history_netted_dependencies
 -- What each dependency was in two states, as history_netted_services, without those that did not change between the two.
@@ -121,13 +122,15 @@ states AS (
 )
 SELECT e.*, s.*
 FROM earlier AS e
-LEFT JOIN states AS s ON s.id = e.id;
+LEFT JOIN states AS s ON s.id = e.id
+LIMIT $5;
 
 -- name: history_dependencies_of
--- The dependencies of some services, as they are.
+-- The dependencies of some services ($1), as they are; at most $2.
 SELECT {d.dependency_now}
 FROM public.service_dependencies AS d
-WHERE d.source_service_id = ANY ($1::uuid[]) OR d.target_service_id = ANY ($1::uuid[]);
+WHERE d.source_service_id = ANY ($1::uuid[]) OR d.target_service_id = ANY ($1::uuid[])
+LIMIT $2;
 
 -- name: history_started
 -- The snapshot of the oldest mark of a run of the database ($1): what it sees may be of a run before.
