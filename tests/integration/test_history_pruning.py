@@ -1,9 +1,18 @@
 """Pruning keeps what the oldest mark that is kept needs, and nothing else."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from tests.integration.test_history_marks import MARK, Connection, all_at
+import asyncpg
+
 from tests.support.plain_sql import connected, insert_service
+
+Connection = asyncpg.Connection
+MARK = "SELECT depgraph_history.mark()"
+
+
+async def all_at(connection: Connection) -> list[datetime]:
+    """The times of all marks."""
+    return [row[0] for row in await connection.fetch("SELECT at FROM depgraph_history.marks ORDER BY at")]
 
 
 async def prune_all(connection: Connection, batch: int) -> list[int]:
