@@ -104,7 +104,7 @@ class HistoryRepository:
         """See ``HistoryStore.nearest``."""
         sides = (*_side(window.since), *_side(window.until))
         hops, last = (-1, 0) if after is None else after
-        services = (list(distances), list(distances.values()))
+        services = await asyncio.to_thread(_as_arrays, distances)
         async with self._reader.reading(window.since, window.present) as connection:
             found = await connection.fetch(_NEAREST, *sides, last, size, hops, *services)
             return await _changes(connection, window, found)
@@ -129,6 +129,12 @@ class HistoryRepository:
 def _side(mark: Mark) -> tuple[str, datetime | None]:
     """Say how entries after a state are found: by its snapshot, or by time."""
     return mark.snapshot.text, None if mark.is_exact else mark.at
+
+
+def _as_arrays(distances: Mapping[UUID, int]) -> tuple[str, str]:
+    """Write services and distances as arrays: the driver would hold the event loop up with them."""
+    ids, hops = (",".join(map(str, values)) for values in (distances, distances.values()))
+    return f"{{{ids}}}", f"{{{hops}}}"
 
 
 def _states(make: Any, record: Sequence[Any]) -> States[Any]:

@@ -1,12 +1,13 @@
 """ListChanges: single changes, newest first, or those nearest to a service."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
 from depgraph.v1 import history_service_pb2 as pb
+from graphcore import DependencyGraph
 from graphcore.analysis.distances import distances
 from server.domain.dependencies import DependencyRow
 from server.domain.errors import HistoryUnavailableError, ServiceNotFoundError
@@ -150,15 +151,21 @@ class ChangeLists:
                     f"no service named {shown(question.service_id)}, nor was there one in that time",
                     service_id=question.service_id,
                 )
-            found = await asyncio.to_thread(
-                distances,
-                graph,
-                start,
-                question.max_hops,
-                more=[(source.bytes, target.bytes) for source, target in former.pairs],
-                without=[key.bytes for key in former.later],
-            )
-        return {UUID(bytes=key): hops for key, hops in found.items() if isinstance(key, bytes)}, resolved
+            more = [(source.bytes, target.bytes) for source, target in former.pairs]
+            without = [key.bytes for key in former.later]
+            near = await asyncio.to_thread(_distances, graph, start, question.max_hops, more, without)
+        return near, resolved
+
+
+def _distances(
+    graph: DependencyGraph,
+    start: Hashable,
+    most_hops: int,
+    more: Collection[tuple[bytes, bytes]],
+    without: Iterable[bytes],
+) -> dict[UUID, int]:
+    found = distances(graph, start, most_hops, more=more, without=without)
+    return {UUID(bytes=key): hops for key, hops in found.items() if isinstance(key, bytes)}
 
 
 def _moment(microseconds: str) -> datetime:

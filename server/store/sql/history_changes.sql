@@ -169,7 +169,7 @@ LIMIT $6;
 -- and after, by the distances $9 of the services $8.
 WITH near AS MATERIALIZED (
     SELECT n.id, n.hops
-    FROM unnest($8::uuid[], $9::integer[]) AS n (id, hops)
+    FROM unnest($8::text::uuid[], $9::text::integer[]) AS n (id, hops)
 ),
 dependencies AS (
     SELECT c.seq, c.id, c.xid, c.at, c.source_service_id AS source, c.target_service_id AS target,
