@@ -88,7 +88,7 @@ class HistoryRepository:
         """See ``HistoryStore.reported``."""
         async with self._reader.reading(window.since, window.present) as connection:
             found = await connection.fetch(_REPORTED, window.present.snapshot.text)
-        return {key: confidence for key, confidence in found if confidence is not None}
+        return await asyncio.to_thread(_known, found)
 
     async def newest(self, window: Window, size: int, before: ChangePlace | None) -> list[AnyChange]:
         """See ``HistoryStore.newest``."""
@@ -124,6 +124,10 @@ class HistoryRepository:
             what = f"more than {MOST_FORMER_ENDS:,} dependencies were removed since; give a later time"
             raise InvalidInputError(f"since: {what}", violations=[FieldViolation("since", what)])
         return FormerEnds(pairs, {key for key, _, _ in found if key is not None})
+
+
+def _known(found: Iterable[asyncpg.Record]) -> dict[UUID, float]:
+    return {key: confidence for key, confidence in found if confidence is not None}
 
 
 def _side(mark: Mark) -> tuple[str, datetime | None]:

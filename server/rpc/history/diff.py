@@ -1,9 +1,10 @@
 """DiffGraph: what differs between two states of the graph, in parts of bounded size."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Hashable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from depgraph.v1 import history_service_pb2 as pb
 from graphcore import DependencyGraph
@@ -116,7 +117,7 @@ class GraphDiffs:
     ) -> GraphChanges:
         """Compare the graphs; ``begun`` is told which the later state is, once that is settled."""
         earlier, before, later = states
-        confidences: dict[Hashable, float] = {}
+        reported = dict[UUID, float]()
         if later is not None and question.later is not None:
             begun.set_result(
                 _Compared(Window(earlier, later, position_of(self._live)), mark_freshness(later))
@@ -126,6 +127,7 @@ class GraphDiffs:
             after = await live_since(self._live, earlier, context)
 
         async def begin(reading: Reading) -> None:
+            nonlocal reported
             if begun.done():
                 return
             position = position_of(self._live)
@@ -133,7 +135,6 @@ class GraphDiffs:
             begun.set_result(_Compared(window, reading.freshness))
             if max(question.edge_filter.min_confidence, reading.graph.cycle_confidence) > 0.0:
                 reported = await self._history.store.reported(window)
-                confidences.update((key.bytes, value) for key, value in reported.items())
 
         def compare(graph: DependencyGraph) -> GraphChanges:
             return graph_changes(
@@ -142,7 +143,7 @@ class GraphDiffs:
                 question.edge_filter,
                 most_impacts=question.most_impacts,
                 min_confidence=graph.cycle_confidence,
-                confidences=confidences,
+                confidences={key.bytes: confidence for key, confidence in reported.items()},
             )
 
         found, _ = await self._analyses.of(after, context, compare, begin=begin, beside=before)
