@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from depgraph.v1.alert_service_pb2 import ListAlertsResponse
 from depgraph.v1.analysis_service_pb2 import Cut, SuggestCutsResponse
 from depgraph.v1.graph_service_pb2 import GetStatusResponse
+from depgraph.v1.history_service_pb2 import Change, ListChangesRequest
 from depgraph.v1.types_pb2 import CircularDependencyAlert, ResolvedAlias
 from server.web.mcp.answer import MAX_BYTES, Answer, Name, Table
 from server.web.mcp.asking import AnswerT
 from server.web.mcp.cycles import CYCLES
 from server.web.mcp.naming import listed, path, quoted
 from server.web.mcp.tools import call
+from server.web.mcp.what_changed import WHAT_CHANGED
 
 NAMES = st.text(max_size=255)
 TABLES = st.lists(
@@ -117,6 +120,37 @@ async def test_cycles_count_what_they_leave_out(service: str, cuts: int, hint: s
     assert found.left_out.startswith("more alerts: give a service or a status, or a higher limit")
     assert (len(suggested.rows), suggested.total) == (cuts, 9)
     assert suggested.left_out == (f"4 of 9 cuts: {hint}" if hint else "")
+
+
+async def test_of_metadata_and_retries_what_changed_has_only_the_parts_that_differ() -> None:
+    many = {f"label-{number}": "as it was" for number in range(20)}
+    change = ParseDict(
+        {
+            "service": {
+                "kind": "CHANGE_KIND_CHANGED",
+                "after": {"serviceId": "checkout"},
+                "fields": [
+                    {"field": "metadata", "before": many, "after": {**many, "on call": "ann"}},
+                    {
+                        "field": "criticality",
+                        "before": "CRITICALITY_LOW",
+                        "after": "CRITICALITY_HIGH",
+                    },
+                ],
+            }
+        },
+        Change(),
+    )
+
+    async def ask(method: str, request: Message, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+        if request.DESCRIPTOR is ListChangesRequest.DESCRIPTOR:
+            yield answer(changes=[change])
+
+    changes, *_ = (await call(WHAT_CHANGED, {}, ask)).tables
+    assert changes.rows[0][-2:] == (
+        "service checkout",
+        'metadata."on call" unset → ann; criticality low → high',
+    )
 
 
 def test_an_answer_of_few_rows_is_whole_whatever_its_other_tables_have() -> None:

@@ -1,11 +1,8 @@
 """What became of a service, dependency or alias: ``+`` came, ``-`` went, ``~`` changed."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
-
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from google.protobuf.json_format import MessageToDict
 
 from depgraph.v1.history_service_pb2 import (
     CHANGE_KIND_ADDED,
@@ -20,12 +17,12 @@ from depgraph.v1.history_service_pb2 import (
 from depgraph.v1.types_pb2 import Dependency, DiscoverySource, Service
 from server.cli.render.labels import MANUAL, call_label, dependency_label, service_label
 from server.cli.render.text import enum_word, visible
+from server.field_changes import Json, differences
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.descriptor import Descriptor
 
 AnyChange: TypeAlias = ServiceChange | DependencyChange | AliasChange
-Json: TypeAlias = str | float | bool | list["Json"] | dict[str, "Json"] | None
 
 LONGEST_VALUE = 60
 _SIGNS = {CHANGE_KIND_ADDED: "+", CHANGE_KIND_REMOVED: "-", CHANGE_KIND_CHANGED: "~"}
@@ -59,12 +56,10 @@ def change_label(change: Change) -> str:
 
 def fields_label(fields: Sequence[FieldChange], descriptor: "Descriptor") -> str:
     """Write which fields have other values: ``timeout_ms: 300 → 3,000, retry_config.…``."""
-    written: list[str] = []
-    for field in fields:
-        found = MessageToDict(field)
-        known = descriptor.fields_by_name.get(field.field)
-        written += _differences(visible(field.field), known, found.get("before"), found.get("after"))
-    return ", ".join(written)
+    return ", ".join(
+        f"{'.'.join(map(visible, each.path))}: {_value(each.before)} → {_value(each.after)}"
+        for each in differences(fields, descriptor)
+    )
 
 
 def _alias(change: AliasChange) -> str:
@@ -73,29 +68,11 @@ def _alias(change: AliasChange) -> str:
     return visible(change.after or change.before)
 
 
-def _differences(name: str, field: "FieldDescriptor | None", before: Json, after: Json) -> Iterator[str]:
-    """Write a field that differs; of a message or of metadata only the parts that differ."""
-    if isinstance(before or after, dict) and isinstance(before or {}, dict) and isinstance(after or {}, dict):
-        old, new = (each if isinstance(each, dict) else {} for each in (before, after))
-        inner = field.message_type if field is not None else None
-        for key in dict.fromkeys([*old, *new]):
-            if old.get(key) != new.get(key):
-                part = inner.fields_by_camelcase_name.get(key) if inner is not None else None
-                part_name = part.name if part is not None else visible(key)
-                yield from _differences(f"{name}.{part_name}", part, old.get(key), new.get(key))
-        return
-    yield f"{name}: {_value(field, before)} → {_value(field, after)}"
-
-
-def _value(field: "FieldDescriptor | None", value: Json) -> str:
-    """Write a value of JSON as people do; enums by their word."""
+def _value(value: Json) -> str:
+    """Write a value of JSON as people do."""
     if value is None:
         return "unset"
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() else f"{value:g}"
-    if isinstance(value, str) and field is not None and field.enum_type is not None:
-        known = field.enum_type.values_by_name.get(value)
-        if known is not None:
-            return enum_word(EnumTypeWrapper(field.enum_type), known.number)
     text = visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

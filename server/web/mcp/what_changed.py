@@ -3,11 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Value
+from typing import TYPE_CHECKING
 
 from depgraph.v1.analysis_service_pb2 import CycleChange, CycleChangeKind
 from depgraph.v1.history_service_pb2 import (
@@ -27,14 +23,13 @@ from depgraph.v1.history_service_pb2 import (
 )
 from depgraph.v1.types_pb2 import (
     CommunicationMode,
-    Criticality,
     Dependency,
     DependencyCriticality,
     DiscoverySource,
     Freshness,
     Service,
-    ServiceKind,
 )
+from server.field_changes import Json, differences
 from server.web.mcp.answer import Answer, Cell, Name, Table
 from server.web.mcp.arguments import Arguments, arguments, limit, number, text
 from server.web.mcp.asking import Ask, one
@@ -45,6 +40,9 @@ from server.web.mcp.times import past_time, read, written
 from server.web.mcp.tool import Tool
 from server.words import enum_word
 
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+
 _HISTORY = "/depgraph.v1.HistoryService"
 _MOST = 200
 _MOST_HOPS = 10
@@ -52,10 +50,6 @@ _MOST_IMPACTS = 5
 # So many are looked through for those of one service.
 _ALL_IMPACTS = 1_000
 _MOST_VALUE = 60
-_ENUMS = {
-    each.DESCRIPTOR.name: each
-    for each in (CommunicationMode, Criticality, DependencyCriticality, DiscoverySource, ServiceKind)
-}
 
 
 async def _answer(ask: Ask, given: Arguments) -> Answer:
@@ -174,7 +168,7 @@ def _subject(change: Change) -> tuple["ChangeKind.ValueType", str, str]:
 def _service(change: ServiceChange) -> tuple["ChangeKind.ValueType", str, str]:
     found = change.before if change.kind == CHANGE_KIND_REMOVED else change.after
     if change.kind == CHANGE_KIND_CHANGED:
-        return change.kind, f"service {quoted(found.service_id)}", _fields(change.fields, Service)
+        return change.kind, f"service {quoted(found.service_id)}", _fields(change.fields, Service.DESCRIPTOR)
     return change.kind, f"service {described(found)}", ""
 
 
@@ -183,7 +177,7 @@ def _dependency(change: DependencyChange) -> tuple["ChangeKind.ValueType", str, 
     call = f"call {quoted(found.source_service_id)} → {quoted(found.target_service_id)}"
     source = enum_word(DiscoverySource, found.discovery_source)
     if change.kind == CHANGE_KIND_CHANGED:
-        return change.kind, f"{call} by {source}", _fields(change.fields, Dependency)
+        return change.kind, f"{call} by {source}", _fields(change.fields, Dependency.DESCRIPTOR)
     return change.kind, f"{call} by {source}", ", ".join(_facts(found))
 
 
@@ -205,30 +199,25 @@ def _alias(change: AliasChange) -> tuple["ChangeKind.ValueType", str, str]:
     return change.kind, f"alias {quoted(change.alias)}", f"of {stands}"
 
 
-def _fields(fields: Sequence[FieldChange], message: type[Message]) -> str:
-    """Write fields before and after; ``message`` has them."""
-    written_fields = []
-    for each in fields:
-        known = message.DESCRIPTOR.fields_by_name.get(each.field)
-        enum = _ENUMS.get(known.enum_type.name) if known is not None and known.enum_type else None
-        before = _value(each.before, enum) if each.HasField("before") else "unset"
-        after = _value(each.after, enum) if each.HasField("after") else "unset"
-        written_fields.append(f"{each.field} {before} → {after}")
-    return "; ".join(written_fields)
+def _fields(fields: Sequence[FieldChange], descriptor: "Descriptor") -> str:
+    """Write fields before and after, as ``differences`` finds them."""
+    return "; ".join(
+        f"{'.'.join(map(quoted, each.path))} {_value(each.before)} → {_value(each.after)}"
+        for each in differences(fields, descriptor)
+    )
 
 
-def _value(written_value: Value, enum: Any) -> str:
+def _value(value: Json) -> str:
     """Write a value as other tools do."""
-    value: Any = MessageToDict(written_value)
-    if enum is not None and value in enum.keys():  # noqa: SIM118 - iterating an enum fails
-        return enum_word(enum, enum.Value(value))
+    if value is None:
+        return "unset"
     if isinstance(value, str):
         return quoted(value if len(value) <= _MOST_VALUE else f"{value[:_MOST_VALUE]}…")
     shown = json.dumps(_with_whole_numbers(value))
     return shown if len(shown) <= _MOST_VALUE else f"{shown[:_MOST_VALUE]}…"
 
 
-def _with_whole_numbers(value: Any) -> Any:
+def _with_whole_numbers(value: Json) -> Json:
     """Write 3.0 as 3: numbers of a protobuf Value are floats."""
     match value:
         case dict():
