@@ -90,6 +90,8 @@ async def test_entries_of_another_cluster_are_older_than_the_marks_of_a_lineage(
         INSERT INTO services (id, service_id) VALUES ('00000000-0000-0000-0000-000000000001', 'restored');
         INSERT INTO depgraph_history.service_changes (seq, xid, at, id, existed)
         VALUES (1, '99999999999', now(), '00000000-0000-0000-0000-000000000001', false);
+        INSERT INTO depgraph_history.marks (at, lineage, snapshot, feed_id)
+        VALUES (now() - interval '1 day', 2, '5000:5000:', 'another:1:run');
         ALTER TABLE services ENABLE TRIGGER ALL"""
     )
     await connection.execute("SELECT depgraph_history.install_triggers()")
@@ -101,6 +103,12 @@ async def test_entries_of_another_cluster_are_older_than_the_marks_of_a_lineage(
             AND NOT pg_visible_in_snapshot(e.xid, m.snapshot)"""
     )
     assert await connection.fetchval(MARK) == "unchanged"
+    # Nor is a mark of the other cluster one of the lineage.
+    in_lineage = (
+        "SELECT feed_id FROM depgraph_history.marks WHERE lineage = depgraph_history.holding_lineage()"
+    )
+    [mark] = await connection.fetch(in_lineage)
+    assert mark["feed_id"] != "another:1:run"
 
 
 async def test_a_hole_that_is_counted_while_a_lineage_begins_belongs_to_none(connection: Connection) -> None:

@@ -480,7 +480,8 @@ BEGIN
             RETURN NULL;
         END IF;
     END LOOP;
-    present.id := COALESCE(former.id, 0) + 1;
+    -- A restore of data alone brings marks whose lineages it can't bring.
+    present.id := GREATEST(former.id, (SELECT max(m.lineage) FROM depgraph_history.marks AS m), 0) + 1;
     present.began_at := clock_timestamp();
     present.began := pg_current_xact_id();
     present.is_ready := false;
