@@ -1,10 +1,12 @@
-"""Counts and enum values in words, for what people and agents read."""
+"""Counts, enum values and marks in words, for what people and agents read."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 ValueT = TypeVar("ValueT", bound=int)
 
@@ -33,6 +35,12 @@ def enum_value(enum: "_EnumTypeWrapper[ValueT]", word: str) -> ValueT:
 def enum_words(enum: "_EnumTypeWrapper[ValueT]") -> list[str]:
     """List the words of all values but UNSPECIFIED, in the order of the contract."""
     return [enum_word(enum, value) for value in enum.values() if value]
+
+
+def mark_time(mark: "Timestamp") -> datetime:
+    """Return the time of a mark to the second, rounded up: who asks about it is at this mark."""
+    found = mark.ToDatetime(UTC)
+    return found.replace(microsecond=0) + timedelta(seconds=mark.nanos > 0)
 
 
 def _prefix(enum: "_EnumTypeWrapper[ValueT]") -> str:

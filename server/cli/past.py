@@ -8,6 +8,7 @@ import typer
 from depgraph.v1.types_pb2 import Consistency, Freshness
 from server.cli.failures import CommandError
 from server.cli.times import FORMS, read_past, timestamp, written
+from server.words import mark_time
 
 AsOf = Annotated[
     datetime | None,
@@ -42,7 +43,7 @@ def state_of(freshness: Freshness) -> str:
     """Say which state of the graph stands for a time: the one of its last mark, or the live one."""
     if not freshness.HasField("as_of_time"):
         return "now"
-    marked = f"marked {written(freshness.as_of_time)}"
+    marked = f"marked {written(mark_time(freshness.as_of_time))}"
     return f"{marked}, approximate: a dump was restored since" if freshness.approximate else marked
 
 

@@ -1,6 +1,7 @@
 """What ``depgraph diff`` and ``depgraph changes`` print, from a handful to ten thousand changes."""
 
 import io
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,6 +52,8 @@ from server.cli.times import read_time, written
 from server.domain.revision import Revision
 
 MARKED = Freshness(revision="then", as_of_time=Timestamp(seconds=1_796_091_120, nanos=999_000_000))
+# To the second, rounded up: --as-of of it finds this mark, not the one before.
+MARK = written(datetime.fromtimestamp(1_796_091_121, UTC))
 THEN = TimeOrRevision(PointInTime(), "2026-12-01 02:12:00+00:00")
 
 
@@ -187,7 +190,7 @@ def test_a_difference_begins_with_counts_and_cycles() -> None:
         impact_change_count=7,
     )
     assert printed(answer) == [
-        f"from 2026-12-01 02:12:00+00:00 (marked {written(MARKED.as_of_time)})",
+        f"from 2026-12-01 02:12:00+00:00 (marked {MARK})",
         "to   2026-12-01 02:12:00+00:00 (now)",
         "",
         "cycles        1 created",
@@ -361,7 +364,7 @@ def test_a_large_transaction_is_read_past_but_not_for_ever(monkeypatch: pytest.M
 
 def test_an_answer_about_the_past_says_its_state_and_whether_it_is_approximate() -> None:
     moment = read_time("2026-11-30T14:00:00Z")
-    at, mark = written(moment), written(MARKED.as_of_time)
+    at, mark = written(moment), MARK
     assert dated(None, Freshness()) == []
     assert dated(moment, MARKED) == [f"as of {at} (marked {mark})"]
     approximate = Freshness(as_of_time=MARKED.as_of_time, approximate=True)

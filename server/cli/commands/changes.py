@@ -16,6 +16,7 @@ from server.cli.past import span
 from server.cli.render.changes import change_label
 from server.cli.render.text import aligned, counted, fields_of, print_json, print_lines, printable, visible
 from server.cli.times import FORMS, NOW, read_past, read_time, timestamp, written
+from server.words import mark_time
 
 PAGE_SIZE = 1_000
 SHOWN_OF_ALIKE = 10
@@ -77,7 +78,7 @@ def changes(
         print_json(found)
     else:
         # Without an option, the hour is counted by the server's clock.
-        first = written(since or answer.since.as_of_time)
+        first = written(since or mark_time(answer.since.as_of_time))
         print_lines(span(first, answer.since, written(until or read_time(NOW)), answer.until))
         print_lines(_lines(answer, request, top))
 

@@ -1,4 +1,8 @@
-"""Times as agents write them, and as answers say them."""
+"""
+Times as agents write them, and as answers say them.
+
+Of the command's forms only those that mean the same in every zone: agents don't know the server's.
+"""
 
 from datetime import UTC, datetime
 
@@ -7,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from depgraph.v1.types_pb2 import Consistency, Freshness
 from server.domain.tables import duration_of
 from server.web.mcp.arguments import ArgumentError, Arguments, Schema
+from server.words import mark_time
 
 _MOST = 40
 _WANTED = "give a time before now such as 30m, 2h or 3d, or one of RFC 3339 such as 2026-11-30T03:12:00Z"
@@ -43,9 +48,9 @@ def consistency(given: Arguments) -> Consistency | None:
     return None if as_of is None else Consistency(as_of=as_of)
 
 
-def written(time: Timestamp) -> str:
+def written(time: datetime) -> str:
     """Write a time to the second: ``2026-11-30T03:12:07Z``."""
-    return f"{time.ToDatetime():%Y-%m-%dT%H:%M:%SZ}"
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def state(freshness: Freshness) -> str | None:
@@ -53,4 +58,4 @@ def state(freshness: Freshness) -> str | None:
     if not freshness.HasField("as_of_time"):
         return None
     guess = " (approximately: a dump was restored since)" if freshness.approximate else ""
-    return f"{written(freshness.as_of_time)}{guess}"
+    return f"{written(mark_time(freshness.as_of_time))}{guess}"

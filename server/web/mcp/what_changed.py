@@ -143,7 +143,7 @@ def _changes(listed: ListChangesResponse, given: Arguments) -> Table:
 def _row(change: Change, *, is_near: bool) -> tuple[Cell, ...]:
     kind, what, details = _subject(change)
     return (
-        written(change.time),
+        written(change.time.ToDatetime()),
         Name(change.who) if change.who else None,
         change.hops if is_near else None,
         enum_word(ChangeKind, kind),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -251,7 +251,8 @@ async def test_the_past_is_that_of_the_methods(
 
 
 async def _assert_changes_are_listed(agent: Agent, stubs: Stubs, deployment: past_shop.Deployment) -> None:
-    since, until = (f"{time:%Y-%m-%dT%H:%M:%S}.999Z" for time in (deployment.before, deployment.after))
+    # As answers write them: to the second, and asked for they find the same marks.
+    since, until = map(_marked, (deployment.before, deployment.after))
     listed = await stubs.history.ListChanges(
         ParseDict(
             {"serviceId": "payments", "maxHops": 1, "since": since, "until": until}, ListChangesRequest()
@@ -272,15 +273,19 @@ async def _assert_changes_are_listed(agent: Agent, stubs: Stubs, deployment: pas
     ]
     (radius,) = near["tables"]["changed blast radii"]["rows"]
     assert radius[:3] == ["payments", 2, 3]
-    assert near["since"] == f"{deployment.before:%Y-%m-%dT%H:%M:%SZ}"
+    assert near["since"] == since
     assert text.startswith("4 or more changes, newest first\ncycles: 1 created; blast radii changed: ")
     assert "left out: more changes: give a service" in text
-    assert f"between: the graph as of {near['since']} and as of {deployment.after:%Y-%m-%dT%H:%M:%SZ}" in text
+    assert f"between: the graph as of {since} and as of {until}" in text
     assert none.startswith("0 changes within 2 hops of payments")
 
 
+def _marked(at: datetime) -> str:
+    return f"{at + timedelta(microseconds=999_999):%Y-%m-%dT%H:%M:%SZ}"
+
+
 async def _assert_tools_answer_as_of(agent: Agent, before: datetime) -> None:
-    then = f"{before:%Y-%m-%dT%H:%M:%S}.999Z"
+    then = _marked(before)
     neighbours = [
         {row[0] for row in await agent.rows("neighbourhood", "services", service="payments", **past)}
         for past in ({}, {"as_of": then}, {"as_of": "30m"})
@@ -289,7 +294,7 @@ async def _assert_tools_answer_as_of(agent: Agent, before: datetime) -> None:
     assert neighbours[1] == neighbours[2] == {"checkout", "fraud-scoring", "orders"}
     found = await agent.text("find_services", query="fraud", as_of=then)
     assert found.startswith("1 service with fraud in the name or an alias")
-    assert f"as of: {before:%Y-%m-%dT%H:%M:%SZ}, the last mark until the time asked for" in found
+    assert f"as of: {then}, the last mark until the time asked for" in found
     impact = (await agent.call("impact", service="payments", as_of=then)).structured_content
     assert impact["counts"]["reached"] == 2
     assert impact["lag_seconds"] is None
