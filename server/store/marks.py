@@ -95,7 +95,10 @@ class Marker:
         if deed == "marked":
             self.marks += 1
             self.marked_at = time.time()
-        self._ended = await connection.fetchval(_ENDED)
+        ended: int = await connection.fetchval(_ENDED)
+        if ended > self._ended:
+            log.warning("a change is not in the history, which begins anew: the log of PostgreSQL says why")
+        self._ended = ended
 
     async def _prune(self, connection: RunnerConnection) -> bool:
         """Remove a batch of what is too old; returns whether there may be more."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
+from structlog.testing import capture_logs
 
 from server.config import HistorySettings
 from server.store.marks import Marker
@@ -69,3 +70,16 @@ async def test_missing_triggers_are_a_problem_until_they_are_made(
         await connection.execute("SELECT depgraph_history.install_triggers()")
         await eventually(lambda: not [*marker.problems()])
         await eventually(lambda: marker.marks == 1)
+
+
+async def test_a_hole_is_logged_once(database_url: str, connection: asyncpg.Connection) -> None:
+    with capture_logs() as logs:
+        async with marking(database_url) as marker:
+            await eventually(lambda: marker.marks == 1)
+            await connection.execute("SELECT nextval('depgraph_history.holes')")
+            await eventually(lambda: marker.marks == 2)
+            await insert_service(connection, "a")
+            await eventually(lambda: marker.marks == 3)
+    warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("a change is not in the history")
