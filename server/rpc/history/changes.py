@@ -10,7 +10,7 @@ from depgraph.v1 import history_service_pb2 as pb
 from graphcore import DependencyGraph
 from graphcore.analysis.distances import distances
 from server.domain.dependencies import DependencyRow
-from server.domain.errors import HistoryUnavailableError, ServiceNotFoundError
+from server.domain.errors import HistoryUnavailableError, InvalidPageTokenError, ServiceNotFoundError
 from server.domain.history import Mark
 from server.domain.history_changes import AnyChange, ChangePlace, States, Window, present_mark
 from server.domain.live_graph import Freshness, LiveGraph
@@ -18,7 +18,15 @@ from server.domain.revision import Revision
 from server.domain.services import Service, ServiceAlias
 from server.rpc.answers import freshness_message, tag, timestamp
 from server.rpc.context import Context, time_left
-from server.rpc.history.pasts import History, check_order, live_since, mark_freshness, mark_of, position_of
+from server.rpc.history.pasts import (
+    History,
+    asking_while_held,
+    check_order,
+    live_since,
+    mark_freshness,
+    mark_of,
+    position_of,
+)
 from server.rpc.history.questions import ChangesQuestion
 from server.rpc.history.rows import alias_change
 from server.rpc.paging import ChangeKey, fitted_page
@@ -117,16 +125,22 @@ class ChangeLists:
 
     async def _again(self, text: str, context: Context) -> _Pages:
         """Go on with a list."""
-        since_at, present_at, until_at, feed_id, snapshot = text.split("|")
-        revision = Revision.of(f"{feed_id}/{snapshot}")
-        since = await mark_of(self._history.reader, _moment(since_at), context)
+        try:
+            *moments, later, feed_id, snapshot = text.split("|")
+            since_at, present_at = map(_moment, moments)
+            until_at = _moment(later) if later else None
+            revision = Revision.of(f"{feed_id}/{snapshot}")
+        except (ValueError, OverflowError):
+            # The digest of a token has no key, so anybody can make one.
+            raise InvalidPageTokenError("page_token: not a token of this list") from None
+        since = await mark_of(self._history.reader, since_at, context)
         if revision.snapshot is None or position_of(self._live).feed_id != feed_id:
             raise HistoryUnavailableError("the list was begun before the database broke off: begin it again")
-        present = Mark(_moment(present_at), 0, revision.snapshot, feed_id, None, is_exact=True)
+        present = Mark(present_at, 0, revision.snapshot, feed_id, None, is_exact=True)
         # Another replica may have answered the page before.
         await live_since(self._live, present, context)
         position = position_of(self._live)
-        until = await mark_of(self._history.reader, _moment(until_at), context) if until_at else present
+        until = present if until_at is None else await mark_of(self._history.reader, until_at, context)
         return _Pages(Window(since, until, position), present, mark_freshness(until))
 
     async def _near(
@@ -136,15 +150,17 @@ class ChangeLists:
         reading = await self._live.at(FROM_MEMORY, time_left(context))
         async with self._live.hold(reading) as held:
             graph = held.graph
-            former = await self._history.store.former_ends(pages.window, pages.present.snapshot.text)
             own = graph.resolve(question.service_id)
+            gone: UUID | None = None
+            async with asking_while_held():
+                former = await self._history.store.former_ends(pages.window, pages.present.snapshot.text)
+                if own is None:
+                    gone = await self._history.store.last_named(pages.window, question.service_id)
             resolved = b""
             if own is not None:
                 start = graph.service(own).key
                 resolved = resolved_field(pb.ListChangesResponse, [question.service_id], [own])
-            elif (
-                gone := await self._history.store.last_named(pages.window, question.service_id)
-            ) is not None:
+            elif gone is not None:
                 start = gone.bytes
             else:
                 raise ServiceNotFoundError(

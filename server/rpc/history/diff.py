@@ -20,6 +20,7 @@ from server.rpc.answers import freshness_message, joined_parts, tag
 from server.rpc.context import Context
 from server.rpc.history.pasts import (
     History,
+    asking_while_held,
     check_order,
     live_since,
     mark_freshness,
@@ -134,7 +135,8 @@ class GraphDiffs:
             window = Window(earlier, present_mark(position, datetime.now(UTC)), position)
             begun.set_result(_Compared(window, reading.freshness))
             if max(question.edge_filter.min_confidence, reading.graph.cycle_confidence) > 0.0:
-                reported = await self._history.store.reported(window)
+                async with asking_while_held():
+                    reported = await self._history.store.reported(window)
 
         def compare(graph: DependencyGraph) -> GraphChanges:
             return graph_changes(

@@ -1,11 +1,19 @@
 """Which states of the graph a request names: their marks, and how fresh they are."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from server.domain.changes import FeedPosition
-from server.domain.errors import FieldViolation, InvalidInputError, NotReadyError, ReplicaBehindError
+from server.domain.errors import (
+    DatabaseUnavailableError,
+    FieldViolation,
+    InvalidInputError,
+    NotReadyError,
+    ReplicaBehindError,
+)
 from server.domain.history import Mark, PastGraphs, PastReader, Point
 from server.domain.history_changes import HistoryStore
 from server.domain.live_graph import AtLeastAsFresh, Freshness, LiveGraph, Reading
@@ -14,6 +22,8 @@ from server.rpc.questions import FROM_MEMORY
 
 _LOOK_AGAIN_SECONDS = 0.5
 _LONGEST_WAIT = timedelta(minutes=1)
+LONGEST_HOLD_SECONDS = 2.0
+"""While the graph holds still, nobody's changes come into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +46,21 @@ def position_of(live: LiveGraph) -> FeedPosition:
 def patience(context: Context) -> timedelta:
     """Return how long a call may wait, at most a minute."""
     return min(time_left(context) or _LONGEST_WAIT, _LONGEST_WAIT)
+
+
+@asynccontextmanager
+async def asking_while_held() -> AsyncIterator[None]:
+    """Bound what is asked of the database while the live graph holds still: the feed waits."""
+    try:
+        async with asyncio.timeout(LONGEST_HOLD_SECONDS) as bound:
+            yield
+    except TimeoutError:
+        if not bound.expired():
+            raise
+        raise DatabaseUnavailableError(
+            f"the changes took the database longer than {LONGEST_HOLD_SECONDS:g} s to tell: "
+            "ask for a shorter time, or try again"
+        ) from None
 
 
 async def mark_of(reader: PastReader, point: Point, context: Context) -> Mark:

@@ -1,5 +1,6 @@
 """ListChanges against copies of the tables, taken after each transaction."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ import pytest
 from depgraph.v1 import history_service_pb2 as pb
 from depgraph.v1.graph_service_pb2 import ListComponentsRequest
 from server.domain.revision import Revision
+from server.rpc.history import pasts
+from server.store.history_changes import HistoryRepository
 from tests.support.calls import FRESH, Stubs, pages
 from tests.support.changed_rows import Tables, alias_change, dependency_change, service_change
 from tests.support.changing_statements import change_something
@@ -349,3 +352,19 @@ async def test_a_service_is_found_by_its_alias_and_when_it_is_gone(
     failure = await failure_of(stubs.history.ListChanges(asked(since=datetime(2001, 1, 1, tzinfo=UTC))))
     assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "HISTORY_UNAVAILABLE")
     assert "oldest_time" in failure.metadata
+
+
+async def test_a_slow_database_does_not_hold_the_graph_still_for_long(
+    stubs: Stubs, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(pasts, "LONGEST_HOLD_SECONDS", 0.01)
+    monkeypatch.setattr(HistoryRepository, "former_ends", never)
+    await connection.execute("INSERT INTO services (service_id) VALUES ('web')")
+    await connection.execute("SELECT depgraph_history.mark()")
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    refused = await failure_of(stubs.history.ListChanges(pb.ListChangesRequest(service_id="web")))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    assert "ask for a shorter time" in refused.message
