@@ -239,7 +239,7 @@ async def test_a_difference_is_drawn_and_listed(
     await node.focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text(NEW)
-    assert await as_of(page) == written(deployment.after + timedelta(seconds=1))
+    assert datetime.fromisoformat(await as_of(page)) == deployment.after
     await page.go_back()
     await console.shown(page, diff(deployment))
 
@@ -286,6 +286,53 @@ async def test_changes_are_listed_with_the_ways_to_before_and_after(
     await expect(page.locator(".diff-picture svg.picture .edge.change-changed")).to_have_count(
         len(past_shop.CHANGED)
     )
+    # The address names no later time, but a node leads to the state that the answer comes from.
+    await page.locator(f".diff-picture svg.picture .node[aria-label^='{NEW},']").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(NEW)
+    assert datetime.fromisoformat(await as_of(page)) == known.deployment.after
+
+
+async def test_changes_until_a_time_begin_an_hour_before_it(open_page: OpenPage, known: Known) -> None:
+    page = await open_page(focus(known.deployment.after + timedelta(seconds=2)))
+    await page.locator(".panel").get_by_role("link", name="What changed").click()
+    await expect(page.locator(".changes tbody tr").filter(has_text=TIMEOUT)).to_have_count(1)
+    await expect(page.get_by_label("From (UTC)")).to_have_value("")
+    await page.get_by_role("link", name="Draw the difference").click()
+    await expect(page.locator(".diff-picture svg.picture .edge.change-changed")).to_have_count(
+        len(past_shop.CHANGED)
+    )
+
+
+async def test_the_slider_ends_at_now_and_rests_with_its_view(page: "Page") -> None:
+    found = await page.evaluate("""async () => {
+      const { timeBar } = await import("/parts/time_bar.js");
+      const chosen = [];
+      const { element } = timeBar({ onchange: (asOf) => chosen.push(asOf), onback() {} });
+      document.body.append(element);
+      const slider = element.querySelector("[type=range]");
+      const [clock, wait, timers] = [Date.now, window.setTimeout, []];
+      const hour = clock() + 3_600_000;
+      try {
+        Date.now = () => hour;
+        window.setTimeout = (act) => timers.push(act);
+        const slide = (value) => {
+          slider.dispatchEvent(new Event("pointerdown"));
+          slider.value = value;
+          slider.dispatchEvent(new Event("input"));
+        };
+        for (const value of [-30, -20, -10]) slide(value);
+        timers.at(-1)();
+        slide(-20);
+        element.remove();
+        timers.at(-1)();
+        return chosen.map((asOf) => Math.round((hour - Date.parse(asOf)) / 1_000));
+      } finally {
+        Object.assign(window, { setTimeout: wait });
+        Date.now = clock;
+      }
+    }""")
+    assert found in ([10], [11])
 
 
 async def test_times_beyond_the_history_lead_to_its_oldest(

@@ -18,6 +18,7 @@ import { place } from "./lib/place.js";
 import { format, parse } from "./lib/route.js";
 import { say } from "./lib/say.js";
 import { forgetSession, session } from "./lib/session.js";
+import { instant, pastOf } from "./lib/times.js";
 import { footer } from "./frame/footer.js";
 import { header } from "./frame/header.js";
 import { openHelp } from "./frame/help.js";
@@ -136,7 +137,10 @@ async function draw(root, signal) {
   top.at(route);
   const view = VIEWS.find(({ id }) => id === route.view);
   if (!view) return void root.append(...unknownView(route.view, VIEWS));
-  return view.show({ root, route, signal, session: me, say, moved });
+  const { as_of: asOf } = route.params;
+  // "2h" ago is one time for all that a view asks while it stands.
+  const params = asOf ? { ...route.params, as_of: instant("as_of", asOf) } : route.params;
+  return view.show({ root, route: { ...route, params }, signal, session: me, say, moved });
 }
 
 // A view has changed its address by itself, and shows what it says.
@@ -146,8 +150,9 @@ function moved() {
 }
 
 async function mostCritical(signal) {
+  const request = { maxServices: 1, ...pastOf(route.params) };
   try {
-    return (await call("GraphService/GetNeighbourhood", { maxServices: 1 }, signal)).center;
+    return (await call("GraphService/GetNeighbourhood", request, signal)).center;
   } catch (error) {
     // The server knows no service at all.
     if (error.code === "not_found") return null;

@@ -46,7 +46,8 @@ export const place = {
   arrived(root, { isSame, isFirst, focused, scroll }) {
     scrollTo(0, scroll);
     if (isSame) {
-      if (focused) root.querySelector(focused)?.focus({ preventScroll: true });
+      const main = document.getElementById("main");
+      if (focused) (root.querySelector(focused) || main).focus({ preventScroll: true });
       return;
     }
     if (isFirst || document.querySelector("dialog[open]")) return;

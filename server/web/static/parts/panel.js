@@ -92,7 +92,7 @@ function sections(found, { opened, signal, inFocus, past }) {
       h("a", { href: format("paths", name) }, "Paths from it"),
       h("a", { href: format("paths", "", { to: name }) }, "Paths to it"),
       h("a", { href: format("cycles") }, "Cycles"),
-      h("a", { href: format("changes", name) }, "What changed"),
+      h("a", { href: format("changes", name, { until: past.consistency?.asOf }) }, "What changed"),
     ),
     past.consistency && h("p", { class: "soft" }, `As of ${second(past.consistency.asOf)}.`),
     fields(found),

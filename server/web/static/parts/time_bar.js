@@ -30,10 +30,23 @@ export function timeBar({ asOf = "", onchange, onback }) {
     { "aria-label": "The slider spans the", onchange: scale },
     Object.entries(SPANS).map(([key, { text }]) => h("option", { value: key }, text)),
   );
-  const slider = h("input", { type: "range", "aria-label": "Time of the picture", oninput: slide });
+  // Time went on while nobody touched it: it ends at now again. Not while a move is under way: a browser may
+  // move it before it gives it the focus.
+  const slider = h("input", {
+    type: "range",
+    "aria-label": "Time of the picture",
+    oninput: slide,
+    onfocus: () => timer || scale(),
+    onpointerdown: scale,
+  });
   const said = h("span", { class: "time-said" });
   const field = timeField({ label: "UTC", onchange: choose });
-  const now = h("button", { type: "button", class: "small", onclick: () => choose("") }, "Now");
+  const now = h("button", { type: "button", class: "small" }, "Now");
+  now.addEventListener("click", () => {
+    choose("");
+    // A disabled button would lose the focus.
+    slider.focus();
+  });
   const back = h("button", { type: "button", class: "small" }, "Before the last change");
   back.addEventListener("click", () => {
     // Of the span, which ends at the time in sight.
@@ -62,7 +75,9 @@ export function timeBar({ asOf = "", onchange, onback }) {
 
   function choose(wanted) {
     clearTimeout(timer);
-    if (wanted === current) return;
+    timer = 0;
+    // Who has left the view meanwhile is not taken back.
+    if (wanted === current || !element.isConnected) return;
     show(wanted);
     onchange(wanted);
   }

@@ -18,7 +18,8 @@ export function timeField({ label, value = "", onchange }) {
   const take = () => {
     clearTimeout(timer);
     const wanted = read();
-    if (wanted === null || wanted === shown) return;
+    // Who has left the view meanwhile is not taken back.
+    if (wanted === null || wanted === shown || !input.isConnected) return;
     if (wanted && Date.parse(wanted) > Date.now()) {
       input.setCustomValidity("This time is still to come.");
       input.reportValidity();
@@ -34,6 +35,8 @@ export function timeField({ label, value = "", onchange }) {
   };
   const input = h("input", {
     type: "datetime-local",
+    // The focus comes back to it by this when the view is drawn anew.
+    name: label,
     step: 1,
     min: "2000-01-01T00:00",
     oninput: later,

@@ -69,7 +69,7 @@ function controls(name, params, signal) {
     { class: "asked" },
     picker({ label: "Near the service; empty = all", value: name, onpick: (other) => go({}, other), signal }),
     name && h("a", { class: "button", href: format("changes", "", params) }, "All services"),
-    timeSpan({ since: params.since || SINCE, until: params.until, onchange: go }),
+    timeSpan({ since: params.since || (params.until ? "" : SINCE), until: params.until, onchange: go }),
     name &&
       numberField({
         label: "Hops at most",

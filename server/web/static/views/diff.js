@@ -27,7 +27,7 @@ export const view = {
     const params = { ...route.params };
     const request = requestOf(params);
     const head = h("div", { class: "diff-summary" });
-    const picture = new DiffPicture((name, isGone) => open(name, isGone ? request.from : request.to));
+    const picture = new DiffPicture(open);
     const lists = new DiffLists();
     const body = h(
       "div",
@@ -62,9 +62,8 @@ export const view = {
   },
 };
 
-// The service as it was where it still, or already, is.
-function open(name, point) {
-  location.hash = format("focus", name, { as_of: point?.time });
+function open(name, state) {
+  location.hash = format("focus", name, { as_of: state?.asOfTime });
 }
 
 function controls(params) {

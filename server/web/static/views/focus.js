@@ -5,7 +5,7 @@ import { legend, usesOf } from "../graph/legend.js";
 import { ApiError, call } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { format } from "../lib/route.js";
-import { instant, justBefore, pastOf } from "../lib/times.js";
+import { justBefore, pastOf } from "../lib/times.js";
 import { counted } from "../lib/words.js";
 import { asking } from "../parts/asking.js";
 import { nodeId, pictureOf } from "../parts/neighbourhood.js";
@@ -55,8 +55,6 @@ class Focus {
     this.name = name;
     this.hops = hops;
     this.params = { ...context.route.params };
-    // "2h" ago is one time while the view stands.
-    if (this.params.as_of) this.params.as_of = instant("as_of", this.params.as_of);
     this.parts = frame(this.params, hops, {
       onchange: (changed) => this.change({ ...this.params, ...changed }),
       ontime: (asOf) => this.changeTime(asOf),
@@ -168,10 +166,13 @@ class Focus {
 
   // To the graph just before the last change of what the picture can show.
   async goBack(since, span) {
-    const until = this.params.as_of && instant("as_of", this.params.as_of);
+    const until = this.params.as_of;
     const request = { serviceId: this.name, maxHops: Number(this.route.params.hops), since };
+    this.leaveSearch?.abort();
+    this.leaveSearch = new AbortController();
+    const signal = AbortSignal.any([this.context.signal, this.leaveSearch.signal]);
     try {
-      const time = await lastChange(until ? { ...request, until } : request, this.context.signal);
+      const time = await lastChange(until ? { ...request, until } : request, signal);
       this.parts.trouble.hidden = time !== null;
       const end = until ? "then" : "now";
       if (time === null) this.parts.trouble.textContent = `Nothing changed here in the ${span} before ${end}.`;
@@ -187,6 +188,8 @@ class Focus {
   }
 
   moved() {
+    // Who has gone elsewhere is not taken back to the last change there was.
+    this.leaveSearch?.abort();
     this.context.moved();
     performance.mark("focus:asked");
     return this.ask();

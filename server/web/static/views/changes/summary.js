@@ -18,6 +18,8 @@ export function summary({ changes, isCut, freshness, resolvedAliases = [] }, { n
   const order = name ? "nearest first, then newest" : "newest first";
   const aliases = resolvedAliases.map(({ alias }) => ` ${alias} is an alias.`).join("");
   const ends = from ? ` Between the states of ${second(from)} and ${second(until.asOfTime) || "now"}.` : "";
+  // Without a time that it begins with, a difference would begin an hour before now.
+  const difference = { from: params.since || (params.until && from), to: params.until };
   const guess = since?.approximate || until.approximate;
   return [
     h(
@@ -27,7 +29,7 @@ export function summary({ changes, isCut, freshness, resolvedAliases = [] }, { n
       changes.length ? `, ${order}.` : ".",
       h("span", { class: "soft" }, ends, aliases),
       " ",
-      h("a", { href: format("diff", "", { from: params.since, to: params.until }) }, "Draw the difference"),
+      h("a", { href: format("diff", "", difference) }, "Draw the difference"),
     ),
     guess && approximately(),
   ].filter(Boolean);

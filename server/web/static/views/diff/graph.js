@@ -1,5 +1,7 @@
 // A difference as a picture: the services that changed, those that changed dependencies join, and these.
 
+import { changeWord } from "../../parts/changes.js";
+
 const MOST_NODES = 300;
 const MOST_EDGES = 400;
 
@@ -33,7 +35,7 @@ function pairsOf(dependencies) {
     const { sourceServiceId: source, targetServiceId: target } = after || before;
     const key = JSON.stringify([source, target]);
     const pair = pairs.get(key) || { source, target, kinds: new Set(), changes: 0 };
-    pair.kinds.add(kind.replace("CHANGE_KIND_", "").toLowerCase());
+    pair.kinds.add(changeWord(kind));
     pair.changes += 1;
     pairs.set(key, pair);
   }
@@ -97,7 +99,7 @@ function node(name, change, column) {
     team,
     column,
     isBare: !change,
-    change: change && change.kind.replace("CHANGE_KIND_", "").toLowerCase(),
+    change: change && changeWord(change.kind),
   };
 }
 

@@ -9,7 +9,7 @@ import { refill } from "../../parts/asking.js";
 import { graphOf } from "./graph.js";
 
 export class DiffPicture {
-  /** @param {(name: string, isGone: boolean) => void} onopen a service; isGone = it was removed */
+  /** @param {(name: string, state: any) => void} onopen a service, in the last state that holds it */
   constructor(onopen) {
     this.onopen = onopen;
     this.canvas = h("div", { class: "canvas" });
@@ -20,6 +20,7 @@ export class DiffPicture {
   }
 
   show(answer) {
+    this.freshness = answer.freshness;
     const { picture, allNodes, allEdges } = graphOf(answer);
     this.element.hidden = !picture.nodes.length;
     if (this.element.hidden) return;
@@ -38,7 +39,8 @@ export class DiffPicture {
       label:
         "Picture of the difference. Arrow keys go from node to node, Enter shows its neighbourhood. " +
         "The lists hold the same.",
-      onopen: (node) => this.onopen(node.label, node.change === "removed"),
+      onopen: (node) =>
+        this.onopen(node.label, node.change === "removed" ? this.freshness.from : this.freshness.to),
     });
   }
 }

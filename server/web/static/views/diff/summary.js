@@ -19,7 +19,7 @@ export function summary(answer) {
   const radii = `${least}${counted(impactChangeCount, "blast radius", "blast radii")}`;
   return [
     isNone
-      ? h("p", {}, h("strong", {}, "No difference."), " What came back as it was is none.")
+      ? h("p", {}, h("strong", {}, "No difference."), " What changed and changed back does not count.")
       : h(
           "ul",
           { class: "tiles diff-tiles" },
