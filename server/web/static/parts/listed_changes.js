@@ -38,13 +38,31 @@ export async function listed(request, most, signal) {
  * @throws {import("../lib/api.js").ApiError}
  */
 export async function lastChange(request, signal) {
+  let since = request.since;
+  let last = null;
+  for (;;) {
+    const page = await firstPage({ ...request, since }, signal);
+    const latest = page.changes.reduce((last, { time }) => (isLater(time, last) ? time : last), null);
+    if (latest !== null && isLater(latest, last)) last = latest;
+    else return last;
+    if (!page.nextPageToken) return last;
+    // The nearest come first: what is further away, and later, is asked for alone.
+    since = last;
+  }
+}
+
+/** Read one page; where the history is younger than what is asked for, of all of it. */
+async function firstPage(request, signal) {
   try {
-    const { changes } = await listed({ ...request, pageSize: PAGE }, Infinity, signal);
-    const isLater = (time, last) => last === null || Date.parse(time) > Date.parse(last);
-    return changes.reduce((last, { time }) => (isLater(time, last) ? time : last), null);
+    const { changes = [], nextPageToken } = await call(METHOD, { ...request, pageSize: PAGE }, signal);
+    return { changes, nextPageToken };
   } catch (error) {
     const oldest = error.metadata?.oldest_time;
     if (!oldest || !isBeyondHistory(error) || request.since === oldest) throw error;
-    return lastChange({ ...request, since: oldest }, signal);
+    return firstPage({ ...request, since: oldest }, signal);
   }
+}
+
+function isLater(time, last) {
+  return last === null || Date.parse(time) > Date.parse(last);
 }
