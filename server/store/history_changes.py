@@ -80,8 +80,8 @@ class HistoryRepository:
             )
             turned = [row[1] for row, states in zip(found, services, strict=True) if _turned(states, kinds)]
             if turned:
-                others = await _at_most(connection, "dependencies", _DEPENDENCIES_OF, turned)
-                dependencies += await asyncio.to_thread(_unchanged, others, dependencies)
+                others = await _at_most(connection, "dependencies", _DEPENDENCIES_OF, *sides, turned)
+                dependencies += await _decoded(_unchanged, others)
         return Netted(services, dependencies, aliases)
 
     async def reported(self, window: Window) -> dict[UUID, float]:
@@ -171,13 +171,9 @@ def _turned(states: States[Service], kinds: Collection[ServiceKind]) -> bool:
     return (states.before.kind in kinds) is not (states.after.kind in kinds)
 
 
-def _unchanged(
-    others: Iterable[asyncpg.Record], changed: Iterable[States[DependencyRow]]
-) -> list[States[DependencyRow]]:
-    """Decode dependencies as they are, without those that changed."""
-    known = {row.id for states in changed for row in states if row is not None}
-    rows = map(DependencyRow._make, others)
-    return [States(row, row) for row in rows if row.id not in known]
+def _unchanged(record: Iterable[Any]) -> States[DependencyRow]:
+    row = DependencyRow._make(record)
+    return States(row, row)
 
 
 async def _at_most(

@@ -126,11 +126,35 @@ LEFT JOIN states AS s ON s.id = e.id
 LIMIT $5;
 
 -- name: history_dependencies_of
--- The dependencies of some services ($1), as they are; at most $2.
+-- The dependencies of some services ($5) that did not change between two states ($1 to $4: as history_netted_services), as they were then;
+-- at most $6.
+WITH since AS MATERIALIZED (
+    SELECT c.*
+    FROM depgraph_history.dependency_changes AS c
+    WHERE (
+            $2::timestamptz IS NULL
+            AND (c.xid >= pg_snapshot_xmax($1::text::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot))))
+        )
+        OR c.at > $2
+)
+SELECT {e.dependency_then}
+FROM since AS e
+WHERE e.existed
+    AND (
+        (
+            $4::timestamptz IS NULL
+            AND (e.xid >= pg_snapshot_xmax($3::text::pg_snapshot) OR e.xid = ANY (ARRAY(SELECT pg_snapshot_xip($3::text::pg_snapshot))))
+        )
+        OR e.at > $4
+    )
+    AND NOT EXISTS (SELECT FROM since AS f WHERE f.id = e.id AND f.seq < e.seq)
+    AND (e.source_service_id = ANY ($5::uuid[]) OR e.target_service_id = ANY ($5::uuid[]))
+UNION ALL
 SELECT {d.dependency_now}
 FROM public.service_dependencies AS d
-WHERE d.source_service_id = ANY ($1::uuid[]) OR d.target_service_id = ANY ($1::uuid[])
-LIMIT $2;
+WHERE NOT EXISTS (SELECT FROM since AS e WHERE e.id = d.id)
+    AND (d.source_service_id = ANY ($5::uuid[]) OR d.target_service_id = ANY ($5::uuid[]))
+LIMIT $6;
 
 -- name: history_started
 -- The snapshot of the oldest mark of a run of the database ($1): what it sees may be of a run before.

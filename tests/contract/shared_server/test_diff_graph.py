@@ -15,12 +15,13 @@ import networkx as nx
 import pytest
 
 from depgraph.v1 import history_service_pb2 as pb
-from depgraph.v1.catalog_service_pb2 import CreateServiceRequest
+from depgraph.v1.catalog_service_pb2 import CreateServiceRequest, MergeServicesRequest
 from depgraph.v1.graph_service_pb2 import EdgeFilter, ListComponentsRequest
 from depgraph.v1.types_pb2 import (
     DEPENDENCY_CRITICALITY_HARD,
     DISCOVERY_SOURCE_CATALOG,
     SERVICE_KIND_DATABASE,
+    Dependency,
     Service,
 )
 from server.domain.revision import Revision
@@ -40,6 +41,7 @@ MARKS = 4
 WAITING = (
     "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'public.service_aliases'::regclass AND NOT granted)"
 )
+FROM_SERVICE = "source_service_id = (SELECT id FROM services WHERE service_id = $1)"
 FILTERS = [
     EdgeFilter(),
     EdgeFilter(min_confidence=0.5),
@@ -299,6 +301,45 @@ async def test_a_confidence_that_decays_is_no_difference(
     assert not (found.impact_changes)
 
 
+async def test_what_went_back_to_what_it_was_is_no_difference(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    await stubs.write_edges("a>b", timeout_ms=1)
+    before = await marked(connection)
+    for team, timeout in (("other", 2), (None, 1)):
+        await connection.execute("UPDATE services SET team = $1", team)
+        await connection.execute("UPDATE service_dependencies SET timeout_ms = $1", timeout)
+    after = await marked(connection)
+    found = await diff(stubs, request(before.at, after.at))
+    assert not found.services
+    assert not found.dependencies
+
+
+async def test_dependencies_of_what_turned_into_an_excluded_kind_differ_as_they_were_then(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    await stubs.write_edges("a>b", "c>b", "d>b", "a>new", timeout_ms=1)
+    before = await marked(connection)
+    await connection.execute("UPDATE services SET kind = 'database' WHERE service_id = 'b'")
+    await connection.execute(f"UPDATE service_dependencies SET timeout_ms = 2 WHERE {FROM_SERVICE}", "d")
+    after = await marked(connection)
+    # What came after the later state is none of its business.
+    await connection.execute(f"UPDATE service_dependencies SET timeout_ms = 3 WHERE {FROM_SERVICE}", "a")
+    await connection.execute(f"DELETE FROM service_dependencies WHERE {FROM_SERVICE}", "c")
+    await connection.execute(
+        """INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
+        SELECT a.id, b.id, 'sync' FROM services AS a, services AS b
+        WHERE a.service_id = 'new' AND b.service_id = 'b'"""
+    )
+    now = await marked(connection)
+    edge_filter = EdgeFilter(exclude_kinds=[SERVICE_KIND_DATABASE])
+    was = passing(before.tables, edge_filter, include_stale=False)
+    for later, count in ((after, 3), (now, 4)):
+        found = await diff(stubs, request(before.at, later.at, filter=edge_filter))
+        assert len(found.dependencies) == count
+        check_rows(found, was, passing(later.tables, edge_filter, include_stale=False))
+
+
 async def test_after_a_restore_changes_are_told_apart_by_their_times(
     stubs: Stubs, connection: "Connection[asyncpg.Record]"
 ) -> None:
@@ -355,6 +396,40 @@ async def test_what_was_in_flight_at_a_mark_came_after_it(
     changes.until.FromDatetime(second.at)
     listed = (await stubs.history.ListChanges(changes)).changes
     assert [change.service.after.service_id for change in listed] == ["d", "a"]
+
+
+async def test_a_merge_moves_dependencies_removes_a_service_and_leaves_an_alias(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    await stubs.write_edges("shop>db", "user>shop", "web>cache")
+    before = await marked(connection)
+    await stubs.catalog.MergeServices(MergeServicesRequest(from_service_id="shop", into_service_id="web"))
+    after = await marked(connection)
+    found = await diff(stubs, request(before.at, after.at))
+    check_rows(found, before.tables, after.tables)
+    changes = pb.ListChangesRequest()
+    changes.since.FromDatetime(before.at)
+    changes.until.FromDatetime(after.at)
+    listed = (await stubs.history.ListChanges(changes)).changes
+    shown = [(change.service, change.dependency, change.alias) for change in listed]
+    services, dependencies, aliases = (
+        [each for each in some if each.kind] for some in zip(*shown, strict=True)
+    )
+    for of_services, moved, added in (
+        (found.services, found.dependencies, found.aliases),
+        (services, dependencies, aliases),
+    ):
+        removed = [each for each in of_services if each.kind == pb.CHANGE_KIND_REMOVED]
+        assert [each.before.service_id for each in removed] == ["shop"]
+        assert sorted((ends(each.before), ends(each.after)) for each in moved) == [
+            ("shop>db", "web>db"),
+            ("user>shop", "user>web"),
+        ]
+        assert [(each.alias, each.before, each.after) for each in added] == [("shop", "", "web")]
+
+
+def ends(row: Dependency) -> str:
+    return f"{row.source_service_id}>{row.target_service_id}"
 
 
 async def test_the_revision_of_a_write_names_the_first_mark_that_holds_it(

@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
 from depgraph.v1 import history_service_pb2 as pb
-from tests.support.calls import Stubs
+from depgraph.v1.graph_service_pb2 import ListComponentsRequest
+from server.store import history_changes
+from tests.support.calls import FRESH, Stubs
 from tests.support.failures import Failure, failure_of
 
 REASON = "INVALID_FIELD"
@@ -106,3 +109,29 @@ async def test_what_is_no_revision_of_ours_is_refused_by_name(stubs: Stubs) -> N
 async def test_a_page_token_of_other_filters_is_refused(stubs: Stubs) -> None:
     failure = await refused(stubs, "ListChanges", {"pageToken": "AAAA"})
     assert (failure.reason, list(failure.fields)) == ("INVALID_PAGE_TOKEN", ["page_token"])
+
+
+async def test_more_changes_than_a_comparison_takes_are_refused(
+    stubs: Stubs, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute("SELECT depgraph_history.mark()")
+    since = await connection.fetchval("SELECT max(at) FROM depgraph_history.marks")
+    await stubs.write_edges("a>b", "b>c", "c>a")
+    await connection.execute("DELETE FROM service_dependencies")
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    diff = {"from": {"time": since.isoformat()}}
+    near = {"since": since.isoformat(), "serviceId": "a"}
+    monkeypatch.setattr(history_changes, "MOST_ROWS", 2)
+    failure = await refused(stubs, "DiffGraph", diff)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE")
+    assert failure.message.startswith("more than 2 services changed between the two")
+    monkeypatch.setattr(history_changes, "MOST_FORMER_ENDS", 2)
+    failure = await refused(stubs, "ListChanges", near)
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.fields == {"since": "more than 2 dependencies were removed since; give a later time"}
+    # As many as are allowed are none too many.
+    monkeypatch.setattr(history_changes, "MOST_ROWS", 3)
+    monkeypatch.setattr(history_changes, "MOST_FORMER_ENDS", 3)
+    parts = [part async for part in stubs.history.DiffGraph(ParseDict(diff, pb.DiffGraphRequest()))]
+    assert sum(len(part.services) for part in parts) == 3
+    assert (await stubs.history.ListChanges(ParseDict(near, pb.ListChangesRequest()))).changes

@@ -326,6 +326,25 @@ async def test_pages_stay_the_same_while_writers_go_on(
         assert found == wanted
 
 
+async def test_calls_that_are_gone_count_for_distances_and_later_ones_do_not(
+    stubs: Stubs, connection: "Connection[asyncpg.Record]"
+) -> None:
+    since = await marked(connection)
+    await stubs.write_edges("a>b", "b>c", "x>y")
+    await connection.execute(
+        "DELETE FROM service_dependencies AS d USING services AS s"
+        " WHERE s.id = d.source_service_id AND s.service_id = 'a'"
+    )
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    near: dict[str, Any] = {"service_id": "a", "max_hops": 2, "since": since}
+    first = await stubs.history.ListChanges(asked(page_size=1, **near))
+    await stubs.write_edges("a>x")
+    await stubs.graph.ListComponents(ListComponentsRequest(consistency=FRESH))
+    rest = await stubs.history.ListChanges(asked(page_token=first.next_page_token, **near))
+    # The call of b and its end, both ways; then b and its call of c; then c.
+    assert [change.hops for change in (*first.changes, *rest.changes)] == [0, 0, 0, 1, 1, 2]
+
+
 async def test_a_service_is_found_by_its_alias_and_when_it_is_gone(
     stubs: Stubs, connection: "Connection[asyncpg.Record]"
 ) -> None:
