@@ -324,7 +324,10 @@ async def test_dependencies_of_what_turned_into_an_excluded_kind_differ_as_they_
     await connection.execute(f"UPDATE service_dependencies SET timeout_ms = 2 WHERE {FROM_SERVICE}", "d")
     after = await marked(connection)
     # What came after the later state is none of its business.
-    await connection.execute(f"UPDATE service_dependencies SET timeout_ms = 3 WHERE {FROM_SERVICE}", "a")
+    for source in ("a", "d"):
+        await connection.execute(
+            f"UPDATE service_dependencies SET timeout_ms = 3 WHERE {FROM_SERVICE}", source
+        )
     await connection.execute(f"DELETE FROM service_dependencies WHERE {FROM_SERVICE}", "c")
     await connection.execute(
         """INSERT INTO service_dependencies (source_service_id, target_service_id, communication_mode)
