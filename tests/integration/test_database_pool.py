@@ -291,20 +291,24 @@ async def test_of_two_writes_that_block_each_other_both_succeed(
     database: Database, connection: asyncpg.Connection
 ) -> None:
     await ServiceRepository(database).upsert(services("a", "b"))
-    both_hold_one = asyncio.Barrier(2)
+    both_hold_one, other_is_done = asyncio.Barrier(2), asyncio.Event()
     attempts: list[str] = []
 
     async def touch(own: Connection, first: str, second: str) -> None:
         attempts.append(first)
+        # Tried again at once, it might lock its row before the other gets it.
+        if len(attempts) > 2:
+            await other_is_done.wait()
         await own.execute("UPDATE services SET team = $1 WHERE service_id = $2", first, first)
         if len(attempts) <= 2:
             await both_hold_one.wait()
         await own.execute("UPDATE services SET team = $1 WHERE service_id = $2", first, second)
 
-    await asyncio.gather(
-        database.write(lambda own: touch(own, "a", "b"), uncounted),
-        database.write(lambda own: touch(own, "b", "a"), uncounted),
-    )
+    async def write(first: str, second: str) -> None:
+        await database.write(lambda own: touch(own, first, second), uncounted)
+        other_is_done.set()
+
+    await asyncio.gather(write("a", "b"), write("b", "a"))
 
     assert len(attempts) == 3
     teams = await connection.fetch("SELECT DISTINCT team FROM services")
